@@ -1,0 +1,167 @@
+"""pandas for distributed traces.
+
+Spans of any backend become one DataFrame, the span frame; plain functions over that frame answer what people open a trace
+for; plots show the answer.
+
+>>> import traceanalytics as ta
+>>> spans = ta.read_records([{"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7",
+...     "name": "GET /", "start_time": "2026-05-14T14:23:45Z", "duration_ms": 12, "attributes": {"service.name": "web"}}])
+>>> ta.critical_path(spans)[["service", "name", "segment_ms", "state"]]
+  service   name  segment_ms state
+0     web  GET /        12.0  self
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from traceanalytics.config import options
+from traceanalytics.errors import near
+
+if TYPE_CHECKING:
+    from traceanalytics import plot
+    from traceanalytics.analysis.critical_path import critical_path, critical_time
+    from traceanalytics.analysis.self_time import self_time
+    from traceanalytics.analysis.span_dag import span_graph
+    from traceanalytics.analysis.structure import hierarchy, trace
+    from traceanalytics.analysis.text import to_mermaid, to_text, tree
+    from traceanalytics.analysis.trace_summary import summary
+    from traceanalytics.errors import (
+        FormatError,
+        MissingExtraError,
+        OptionError,
+        SchemaError,
+        TraceAnalyticsError,
+        TraceNotFoundError,
+    )
+    from traceanalytics.io.formats import read
+    from traceanalytics.io.jaeger import read_jaeger
+    from traceanalytics.io.jaeger_writer import to_jaeger
+    from traceanalytics.io.otlp import read_otlp
+    from traceanalytics.io.otlp_writer import to_otlp
+    from traceanalytics.io.parquet import read_parquet, to_parquet
+    from traceanalytics.io.records import read_records
+    from traceanalytics.io.zipkin import read_zipkin
+    from traceanalytics.io.zipkin_writer import to_zipkin
+    from traceanalytics.spans.attributes_of_spans import attribute, attribute_keys, attributes
+    from traceanalytics.spans.conforming import conform
+    from traceanalytics.spans.error_rule import is_error
+    from traceanalytics.spans.html import html_table
+    from traceanalytics.spans.items import events, links
+    from traceanalytics.spans.merging import concat
+    from traceanalytics.spans.report import ReadReport, read_report
+    from traceanalytics.spans.selection import end_time, whole_traces
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "FormatError": "errors",
+    "MissingExtraError": "errors",
+    "OptionError": "errors",
+    "ReadReport": "spans.report",
+    "SchemaError": "errors",
+    "TraceAnalyticsError": "errors",
+    "TraceNotFoundError": "errors",
+    "attribute": "spans.attributes_of_spans",
+    "attribute_keys": "spans.attributes_of_spans",
+    "attributes": "spans.attributes_of_spans",
+    "concat": "spans.merging",
+    "conform": "spans.conforming",
+    "critical_path": "analysis.critical_path",
+    "critical_time": "analysis.critical_path",
+    "end_time": "spans.selection",
+    "events": "spans.items",
+    "hierarchy": "analysis.structure",
+    "html_table": "spans.html",
+    "is_error": "spans.error_rule",
+    "links": "spans.items",
+    "plot": "plot",
+    "read": "io.formats",
+    "read_jaeger": "io.jaeger",
+    "read_otlp": "io.otlp",
+    "read_parquet": "io.parquet",
+    "read_records": "io.records",
+    "read_report": "spans.report",
+    "read_zipkin": "io.zipkin",
+    "self_time": "analysis.self_time",
+    "span_graph": "analysis.span_dag",
+    "summary": "analysis.trace_summary",
+    "to_jaeger": "io.jaeger_writer",
+    "to_mermaid": "analysis.text",
+    "to_otlp": "io.otlp_writer",
+    "to_parquet": "io.parquet",
+    "to_text": "analysis.text",
+    "to_zipkin": "io.zipkin_writer",
+    "trace": "analysis.structure",
+    "tree": "analysis.text",
+    "whole_traces": "spans.selection",
+}
+"""The module that each public name lives in; it is imported when the name is first used."""
+
+__all__ = [
+    "FormatError",
+    "MissingExtraError",
+    "OptionError",
+    "ReadReport",
+    "SchemaError",
+    "TraceAnalyticsError",
+    "TraceNotFoundError",
+    "attribute",
+    "attribute_keys",
+    "attributes",
+    "concat",
+    "conform",
+    "critical_path",
+    "critical_time",
+    "end_time",
+    "events",
+    "hierarchy",
+    "html_table",
+    "is_error",
+    "links",
+    "options",
+    "plot",
+    "read",
+    "read_jaeger",
+    "read_otlp",
+    "read_parquet",
+    "read_records",
+    "read_report",
+    "read_zipkin",
+    "self_time",
+    "span_graph",
+    "summary",
+    "to_jaeger",
+    "to_mermaid",
+    "to_otlp",
+    "to_parquet",
+    "to_text",
+    "to_zipkin",
+    "trace",
+    "tree",
+    "whole_traces",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'traceanalytics' has no attribute {name!r}{near(name, __all__)}")
+    module = importlib.import_module(f"traceanalytics.{home}")
+    value = module if home == name else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _trace_url_changed(url: str | None) -> None:
+    if url is not None or "traceanalytics.spans.html" in sys.modules:  # loads pandas, so not before it is needed
+        importlib.import_module("traceanalytics.spans.html").install_formatter(url)
+
+
+options._watch("trace_url", _trace_url_changed)  # noqa: SLF001 - ours

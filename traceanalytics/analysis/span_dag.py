@@ -1,0 +1,196 @@
+"""The spans of traces as a NetworkX graph."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from traceanalytics.analysis.self_time import self_ns
+from traceanalytics.analysis.trace_rows import trace_origins
+from traceanalytics.spans.columns import NAT, codes_of
+from traceanalytics.spans.error_rule import is_error
+from traceanalytics.spans.items import links as links_of
+from traceanalytics.topology import Forest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["span_graph"]
+
+_Node = tuple[Any, ...]
+_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def span_graph(spans: pd.DataFrame, *, links: bool = False) -> nx.DiGraph[Any]:
+    """Answer who called whom, as a graph that every algorithm of NetworkX takes: one node a span.
+
+    Edges go from parent to child. The graph is acyclic: rings of parents are broken at their earliest span, and duplicates are
+    left out.
+
+    Parameters
+    ----------
+    spans
+        Span frame; any number of traces, any row order.
+    links
+        Add the spans' links as edges, from the linked span to the span that names it: the way that work flows, as from parent to
+        child. Such a graph may have cycles.
+
+    Returns
+    -------
+    networkx.DiGraph or, with ``links=True``, networkx.MultiDiGraph
+        Nodes are tuples ``(trace_id, span_id)``, parents before children. Where further spans of a trace bear the same id, they
+        follow as ``(trace_id, span_id, 2)`` and so on, in order of their starts; children hang on the first of them.
+
+        Node attributes are plain ``str``, ``int``, ``float`` and ``bool``, so that GraphML and JSON take them; what is unknown is
+        left out:
+
+        - ``trace_id``, ``span_id``, ``service``, ``name``, ``kind``, ``status`` (characters that XML forbids are replaced in
+          services and names)
+        - ``start_ns`` (int): nanoseconds since 1970
+        - ``offset_ms``: start after that of the trace's main root, as in :func:`~traceanalytics.hierarchy`
+        - ``duration_ms``, ``self_ms``: of the span, and the part of it in which no child was running
+        - ``depth`` (int): 0 for roots
+        - ``error`` (bool): by :func:`~traceanalytics.is_error`
+        - ``missing`` (True): on the ends of links that are not in the frame; they have no other attributes but their ids
+
+        Edges have ``offset_ms``, the start of the head since the start of the tail. With ``links=True`` their keys are
+        ``"child_of"`` and ``"link"``; several links between two spans are one edge.
+
+    Raises
+    ------
+    SchemaError
+        The frame lacks a column, or its index repeats a label.
+
+    Examples
+    --------
+    >>> import networkx as nx
+    >>> import traceanalytics as ta
+    >>> t = pd.Timestamp("2026-01-01", tz="UTC")
+    >>> spans = ta.conform(pd.DataFrame({"trace_id": "a1", "span_id": ["b1", "b2"], "parent_span_id": [None, "b1"],
+    ...     "name": ["checkout", "stock"], "start_time": [t, t + pd.Timedelta("10ms")], "duration_ms": [100.0, 40.0]}))
+    >>> graph = ta.span_graph(spans)
+    >>> [graph.nodes[node]["name"] for node in nx.dag_longest_path(graph)]
+    ['checkout', 'stock']
+    >>> [offset for _, _, offset in graph.edges(data="offset_ms")]
+    [10.0]
+    """
+    forest = Forest(spans)
+    keys = _keys(spans, forest)
+    graph: nx.DiGraph[Any] = nx.MultiDiGraph() if links else nx.DiGraph()
+    order = forest.order.tolist()
+    graph.add_nodes_from(zip((keys[row] for row in order), _attributes(spans, forest), strict=True))
+    edges = _child_edges(forest, keys)
+    if links:
+        graph.add_edges_from((tail, head, "child_of", data) for tail, head, data in edges)
+        _add_links(graph, spans, forest, keys)
+    else:
+        graph.add_edges_from(edges)
+    return graph
+
+
+def _keys(spans: pd.DataFrame, forest: Forest) -> list[_Node]:
+    """Return the node of each row; that of a duplicate means nothing."""
+    every = np.arange(len(spans))
+    keys: list[_Node] = list(zip(_texts(spans["trace_id"], every), spans["span_id"].fillna("").tolist(), strict=True))
+    rows = forest.order
+    if len({keys[row] for row in rows.tolist()}) == len(rows):
+        return keys
+    childless = np.diff(forest.child_offsets[: len(spans) + 1])[rows] == 0
+    seen: Counter[_Node] = Counter()
+    for row in rows[np.lexsort((forest.start[rows], forest.start[rows] == NAT, childless))].tolist():
+        seen[keys[row]] += 1
+        if (number := seen[keys[row]]) > 1:
+            keys[row] = (*keys[row], number)
+    return keys
+
+
+def _attributes(spans: pd.DataFrame, forest: Forest) -> list[dict[str, Any]]:
+    """Return the attributes of each node, in the order of the forest."""
+    rows = forest.order
+    origin = trace_origins(forest)[forest.trace[rows]]
+    start = forest.start[rows]
+    known = start != NAT
+    columns: dict[str, list[Any]] = {
+        "trace_id": _texts(spans["trace_id"], rows),
+        "span_id": spans["span_id"].array.take(rows).tolist(),
+        "service": _texts(spans["service"], rows),
+        "name": _texts(spans["name"], rows),
+        "kind": _texts(spans["kind"], rows),
+        "status": _texts(spans["status"], rows),
+        "start_ns": start.tolist(),
+        "offset_ms": (np.where(known, start - np.where(known, origin, 0), 0) / 1e6).tolist(),
+        "duration_ms": spans["duration_ms"].to_numpy("float64", na_value=np.nan)[rows].tolist(),
+        "self_ms": (self_ns(forest)[rows] / 1e6).tolist(),
+        "depth": forest.depth[rows].tolist(),
+        "error": is_error(spans).to_numpy()[rows].tolist(),
+    }
+    names = list(columns)
+    found = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    _leave_out(found, ("start_ns", "offset_ms"), ~known)
+    _leave_out(found, ("duration_ms",), ~np.isfinite(columns["duration_ms"]))
+    _leave_out(found, ("self_ms",), ~forest.timed[rows])
+    for name in ("trace_id", "span_id", "service", "name", "kind", "status"):
+        _leave_out(found, (name,), spans[name].isna().to_numpy()[rows])
+    return found
+
+
+def _leave_out(found: list[dict[str, Any]], names: tuple[str, ...], missing: NDArray[np.bool_]) -> None:
+    for at in np.flatnonzero(missing).tolist():
+        for name in names:
+            del found[at][name]
+
+
+def _texts(column: pd.Series, rows: NDArray[Any]) -> list[str]:
+    """Return plain texts of rows, "" where missing; every different one is looked at once."""
+    codes, labels = codes_of(column)
+    texts = [_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", str(label)) for label in labels]
+    texts.append("")  # serves the code -1
+    return [texts[code] for code in codes[rows].tolist()]
+
+
+def _child_edges(forest: Forest, keys: list[_Node]) -> Iterator[tuple[_Node, _Node, dict[str, float]]]:
+    child = forest.order[forest.parent[forest.order] >= 0]
+    parent = forest.parent[child]
+    for tail, head, offset in zip(parent.tolist(), child.tolist(), _offsets(forest, parent, child), strict=True):
+        yield keys[tail], keys[head], {} if offset is None else {"offset_ms": offset}
+
+
+def _offsets(forest: Forest, tail: NDArray[Any], head: NDArray[Any]) -> list[float | None]:
+    known = (forest.start[tail] != NAT) & (forest.start[head] != NAT)
+    offset = np.where(known, forest.start[head], 0) - np.where(known, forest.start[tail], 0)
+    found: list[float | None] = (offset / 1e6).tolist()
+    for at in np.flatnonzero(~known).tolist():
+        found[at] = None
+    return found
+
+
+def _add_links(graph: nx.DiGraph[Any], spans: pd.DataFrame, forest: Forest, keys: list[_Node]) -> None:
+    position = pd.Series(np.arange(len(spans)), index=spans.index)
+    found = links_of(spans)
+    heads = position[found.index].to_numpy()
+    used = forest.depth[heads] >= 0
+    found, heads = found[used], heads[used]
+    row_of = {keys[row]: row for row in forest.order.tolist()}
+    targets = list(
+        zip(
+            _texts(found["linked_trace_id"], np.arange(len(found))),
+            found["linked_span_id"].fillna("").tolist(),
+            strict=True,
+        )
+    )
+    for target in dict.fromkeys(targets):
+        if target not in row_of:
+            graph.add_node(target, trace_id=target[0], span_id=target[1], missing=True)
+    tails = np.array([row_of.get(target, -1) for target in targets], dtype=np.int64)
+    offsets = _offsets(forest, tails, heads) if len(tails) else []
+    graph.add_edges_from(
+        (target, keys[head], "link", {} if tail < 0 or offset is None else {"offset_ms": offset})
+        for target, tail, head, offset in zip(targets, tails.tolist(), heads.tolist(), offsets, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Formats: one module each, all opened through ``source`` and built through ``builder``."""

@@ -1,0 +1,115 @@
+"""Colours of every picture: a palette that colour-blind people can tell apart, and the colours that mean something."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final, NamedTuple
+
+from matplotlib import colors
+
+from traceanalytics.config import options
+from traceanalytics.errors import OptionError
+
+__all__ = ["LIGHT", "NO_SERVICE", "PALETTE", "Theme", "mixed", "outline", "service_color"]
+
+PALETTE: Final = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#0072b2",
+    "#cc79a7",
+    "#676000",
+    "#ded887",
+    "#782d5a",
+    "#9c9645",
+    "#9adbbe",
+    "#005182",
+    "#8d5e77",
+    "#aa7400",
+    "#f8a1d1",
+    "#74b499",
+    "#efb65b",
+)
+"""Hues of Okabe and Ito (2008) without vermilion, which is too close to the red of errors, and lighter and darker ones of them.
+
+They were chosen one after the other, each as far as possible from those before it for normal sight, deuteranopia,
+protanopia and tritanopia alike; the tests measure the distances.
+"""
+
+NO_SERVICE: Final = "#a6a6a6"
+"""Spans whose service is unknown."""
+
+
+class Theme(NamedTuple):
+    """The colours that are not those of services."""
+
+    background: str
+    text: str
+    muted: str
+    """Text of second rank."""
+    grid: str
+    band: str
+    """Every other row."""
+    guide: str
+    """Lines from parents to children."""
+    path: str
+    wait: str
+    """Waiting on the critical path."""
+    error: str
+
+
+LIGHT: Final = Theme(
+    background="#ffffff",
+    text="#1a1a1a",
+    muted="#6b6b6b",
+    grid="#dedede",
+    band="#f6f7f8",
+    guide="#c4c8cc",
+    path="#111111",
+    wait="#8a8a8a",
+    error="#b3001b",
+)
+
+
+def service_color(service: str | None) -> str:
+    """Return the colour of a service as ``#rrggbb``: that of ``ta.options.service_colors``, else one that its name determines.
+
+    The same name has the same colour in every picture and every session. There are 16 colours, so different services may
+    share one.
+
+    Raises
+    ------
+    OptionError
+        ``ta.options.service_colors`` has something else than a colour for this service.
+
+    Examples
+    --------
+    >>> from traceanalytics.plot.style import service_color
+    >>> service_color("checkout") == service_color("checkout")
+    True
+    """
+    if service is None:
+        return NO_SERVICE
+    chosen = options.service_colors.get(service)
+    if chosen is None:
+        return PALETTE[zlib.crc32(service.encode("utf-8", "surrogatepass")) % len(PALETTE)]
+    if not colors.is_color_like(chosen):
+        raise OptionError(
+            f"ta.options.service_colors[{service!r}] is {chosen!r}, which is no colour; give a name or '#rrggbb'"
+        )
+    return colors.to_hex(chosen)
+
+
+def outline(color: str) -> str:
+    """Return a darker variant of a colour, for edges that are seen on white even where the colour itself is light."""
+    return mixed(color, "#000000", 0.45)
+
+
+def mixed(color: str, other: str, share: float) -> str:
+    """Return a colour with a share of another one mixed in.
+
+    >>> mixed("#ff0000", "#ffffff", 0.5)
+    '#ff8080'
+    """
+    pairs = zip(colors.to_rgb(color), colors.to_rgb(other), strict=True)
+    return colors.to_hex(tuple(a * (1 - share) + b * share for a, b in pairs))  # type: ignore[arg-type]
