@@ -1,4 +1,4 @@
-"""Write the checkout trace in every format, and the same spans in the hierarchy that a common tutorial prints.
+"""Write the checkout trace in every format and as a picture, and the same spans in the hierarchy that a common tutorial prints.
 
 Run ``python data/make_checkout.py [FOLDER]``; FOLDER is ``data`` unless named. The same seed gives the same files.
 """
@@ -179,6 +179,8 @@ def write(folder: Path) -> list[Path]:
         ta.to_jaeger(spans, folder / f"{name}.jaeger.json")
         ta.to_zipkin(spans, folder / f"{name}.zipkin.json")
         ta.to_parquet(spans, folder / f"{name}.parquet")
+    figure = ta.plot.waterfall(ta.read_records(real)).figure
+    figure.savefig(folder / "checkout.png", bbox_inches="tight", metadata={"Software": None})
     return sorted(folder.glob("checkout*"))
 
 

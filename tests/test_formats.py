@@ -49,7 +49,7 @@ def test_a_folder_of_mixed_formats(corpus, tmp_path):
     ta.to_parquet(ta.read(corpus / "sdk_console"), tmp_path / "x.parquet")
     spans = ta.read(tmp_path)
     assert len(spans) == sum(len(ta.read(corpus / f)) for f in files) + 15
-    assert set(ta.read_report(spans).formats) == {"otlp", "jaeger", "zipkin", "records"}
+    assert set(ta.read_report(spans).formats) == {"otlp", "jaeger", "zipkin", "records", "parquet"}
 
 
 @pytest.mark.parametrize(

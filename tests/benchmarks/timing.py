@@ -37,5 +37,11 @@ class Table:
         _print(f"{work:<58}{own:>9.4f}{reference:>13.4f}{f'1/{reference / own:.1f}':>9}{aim:>9}{verdict}")
 
 
+def report(title):
+    """Print a title; the rows are printed by what is returned."""
+    _print(f"\n{title}")
+    return _print
+
+
 def _print(line):
     print(line, flush=True)  # noqa: T201 - a benchmark prints its table

@@ -13,11 +13,9 @@ from traceanalytics.errors import FormatError
 from traceanalytics.io.json_documents import json_pieces
 from traceanalytics.io.live_spans import is_live_span
 from traceanalytics.io.otlp import looks_like_json
-from traceanalytics.io.parquet import MAGIC, frame_of_parquet
-from traceanalytics.io.reading import Damage, OnError, Reading
+from traceanalytics.io.parquet import MAGIC, parse_parquet
+from traceanalytics.io.reading import OnError, Reading, read_documents
 from traceanalytics.io.records import read_records
-from traceanalytics.io.source import open_source
-from traceanalytics.spans.merging import concat
 
 if TYPE_CHECKING:
     import os
@@ -132,24 +130,18 @@ def read(
     """
     if is_live_span(source) or (isinstance(source, list | tuple) and any(is_live_span(s) for s in source[:1])):
         return read_records(source, attributes=attributes, on_error=on_error, report_to=report_to)
-    reading = Reading("", on_error, report_to)
-    tables: list[pd.DataFrame] = []
-    for document in open_source(source, reading.ignored):
-        reading.begin(document.name)
-        try:
-            data = document.load()
-            if data.startswith(MAGIC):
-                tables.append(frame_of_parquet(data, document.name, attributes))
-                continue
-            found = _format(data)
-            reading.used(found.name)
-            found.parse(data, reading)
-        except Damage as error:
-            reading.failed(error, "")
-    spans = reading.frame(attributes)
-    if not tables:
-        return spans
-    return concat([spans, *tables] if len(spans) else tables) if len(spans) or len(tables) > 1 else tables[0]
+    return read_documents(source, _parse, attributes=attributes, on_error=on_error, report_to=report_to)
+
+
+def _parse(data: bytes, reading: Reading) -> None:
+    """Add the spans of a document in whatever format."""
+    if data.startswith(MAGIC):
+        reading.used("parquet")
+        parse_parquet(data, reading)
+        return
+    found = _format(data)
+    reading.used(found.name)
+    found.parse(data, reading)
 
 
 def _format(data: bytes) -> Format:

@@ -62,9 +62,9 @@ def _scalar_or_text(value: dict[str, Any] | None, key: str) -> Any:
         return None
     if len(value) == 1:  # the usual case, without a call
         kind = next(iter(value))
-        content = value[kind]
+        content: Any = value[kind]
         plain = _PLAIN.get(kind)
-        if plain is not None and type(content) is plain and (plain is not int or INT64_MIN <= content <= INT64_MAX):
+        if plain is not None and content.__class__ is plain and (plain is not int or INT64_MIN <= content <= INT64_MAX):
             return content
     natural = _natural(value, key)
     if isinstance(natural, list):

@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from traceanalytics.errors import FormatError, OptionError
-from traceanalytics.io.source import open_source
+from traceanalytics.io.reading import OnError, Reading, read_documents
 from traceanalytics.io.values import shown
 from traceanalytics.spans.columns import codes_of
 from traceanalytics.spans.conforming import conform
-from traceanalytics.spans.merging import concat
 from traceanalytics.spans.schema import check_spans, is_attribute_column, matches_any
 from traceanalytics.spans.selection import without_unused_labels
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-__all__ = ["MAGIC", "frame_of_parquet", "read_parquet", "to_parquet"]
+__all__ = ["MAGIC", "parse_parquet", "read_parquet", "to_parquet"]
 
 MAGIC: Final = b"PAR1"
 _SPANS_A_GROUP: Final = 200_000
@@ -78,7 +77,13 @@ def _row_groups(traces: Any) -> Iterator[tuple[int, int]]:
         low = int(ends[at]) or 1
 
 
-def read_parquet(source: Any, *, attributes: Sequence[str] | None = None) -> pd.DataFrame:
+def read_parquet(
+    source: Any,
+    *,
+    attributes: Sequence[str] | None = None,
+    on_error: OnError = "raise",
+    report_to: str | os.PathLike[str] | None = None,
+) -> pd.DataFrame:
     """Read a span frame that was written by :func:`to_parquet`, or any Parquet file with the columns of one.
 
     Parameters
@@ -87,6 +92,10 @@ def read_parquet(source: Any, *, attributes: Sequence[str] | None = None) -> pd.
         A path, a glob, a folder, bytes or a file object.
     attributes
         Glob patterns: only attribute columns that match are read from the file. None: all.
+    on_error
+        "raise": a damaged file raises. "skip": it is left out and counted; see :func:`traceanalytics.read_report`.
+    report_to
+        A file that receives every finding of the reader as a JSON line.
 
     Returns
     -------
@@ -104,25 +113,23 @@ def read_parquet(source: Any, *, attributes: Sequence[str] | None = None) -> pd.
     --------
     See :func:`to_parquet`.
     """
-    frames = [frame_of_parquet(document.load(), document.name, attributes) for document in open_source(source)]
-    return frames[0] if len(frames) == 1 else concat(frames)
+    return read_documents(
+        source, parse_parquet, format_name="parquet", attributes=attributes, on_error=on_error, report_to=report_to
+    )
 
 
-def frame_of_parquet(data: bytes, name: str, attributes: Sequence[str] | None) -> pd.DataFrame:
-    """Return the span frame of one file's content."""
+def parse_parquet(data: bytes, reading: Reading) -> None:
+    """Add the frame of one file."""
     if not data.startswith(MAGIC):
-        raise FormatError(
-            f"it begins with {shown(data[:8])}, expected {shown(MAGIC)}",
-            source=name,
-            hint="ta.read(source) tells formats apart",
-        )
+        hint = "ta.read(source) tells formats apart"
+        raise FormatError(f"it begins with {shown(data[:8])}, expected {shown(MAGIC)}", hint=hint)
     try:
         file = pq.ParquetFile(io.BytesIO(data))
-        columns = [c for c in file.schema_arrow.names if _is_wanted(c, attributes)]
+        columns = [c for c in file.schema_arrow.names if _is_wanted(c, reading.attributes)]
         frame = file.read(columns=columns).to_pandas()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise FormatError(f"damaged Parquet file ({error})", source=name) from error
-    return conform(frame)
+        raise FormatError(f"damaged Parquet file ({error})") from error
+    reading.add_table(conform(frame))
 
 
 def _is_wanted(column: str, attributes: Sequence[str] | None) -> bool:

@@ -13,7 +13,8 @@ import msgspec
 from traceanalytics.errors import FormatError, OptionError, check_option
 from traceanalytics.io.builder import SpanBuilder
 from traceanalytics.io.source import open_source
-from traceanalytics.spans.report import MOST_PLACES, Place, ReadReport, put_report
+from traceanalytics.spans.merging import concat
+from traceanalytics.spans.report import MOST_PLACES, Place, ReadReport, join_reports, put_report, read_report
 
 if TYPE_CHECKING:
     import os
@@ -56,12 +57,20 @@ class Reading:
         "raise": the first damage raises. "skip": a damaged record is left out and counted.
     report_to
         File that receives every finding as a JSON line; the report itself keeps the first 50.
+    attributes
+        Patterns of the attributes that get a column; None: the usual rule.
     """
 
     def __init__(
-        self, format_name: str, on_error: OnError = "raise", report_to: str | os.PathLike[str] | None = None
+        self,
+        format_name: str = "",
+        on_error: OnError = "raise",
+        report_to: str | os.PathLike[str] | None = None,
+        attributes: Sequence[str] | None = None,
     ) -> None:
         check_option("on_error", on_error, ("raise", "skip"))
+        self.attributes = _patterns(attributes)
+        self._tables: list[pd.DataFrame] = []
         self._formats: dict[str, None] = {}
         if format_name:
             self.used(format_name)
@@ -144,26 +153,36 @@ class Reading:
             self._told = len(self.builder)
             listener(self._told)
 
-    def frame(self, attributes: Sequence[str] | None = None) -> pd.DataFrame:
+    def add_table(self, spans: pd.DataFrame) -> None:
+        """Add the spans of a document that holds a whole frame, as Parquet does."""
+        self._tables.append(spans)
+
+    def frame(self) -> pd.DataFrame:
         """Return the span frame with its report."""
         for collector in self._collectors.values():
             collector.finish()
-        spans, ambiguous = self.builder.frame(_patterns(attributes))
+        own, ambiguous = self.builder.frame(self.attributes)
         if self._file is not None:
             self._file.close()
-        put_report(
-            spans,
-            ReadReport(
-                tuple(self._formats),
-                tuple(self._sources),
-                len(spans),
-                self._skipped,
-                dict(self._counts),
-                tuple((self._columns + self._places)[:MOST_PLACES]),
-                ambiguous,
-            ),
-        )
+        parts = [own, *self._tables] if len(own) or not self._tables else self._tables
+        spans = parts[0] if len(parts) == 1 else concat(parts)
+        untold = sum(len(t) for t in self._tables if read_report(t) is None)
+        report = join_reports([self._report(len(own) + untold, ambiguous), *map(read_report, self._tables)])
+        assert report is not None
+        put_report(spans, report)
         return spans
+
+    def _report(self, spans: int, ambiguous: tuple[str, ...]) -> ReadReport:
+        places = (self._columns + self._places)[:MOST_PLACES]
+        return ReadReport(
+            tuple(self._formats),
+            tuple(self._sources),
+            spans,
+            self._skipped,
+            dict(self._counts),
+            tuple(places),
+            ambiguous,
+        )
 
 
 def _opened(report_to: str | os.PathLike[str] | None) -> IO[bytes] | None:
@@ -210,21 +229,20 @@ def read_documents(
     source: Any,
     parse: Callable[[bytes, Reading], None],
     *,
-    format_name: str,
     attributes: Sequence[str] | None,
     on_error: OnError,
     report_to: str | os.PathLike[str] | None = None,
+    format_name: str = "",
 ) -> pd.DataFrame:
     """Read every document of a source with one parser, and return the span frame.
 
     ``parse`` adds the spans of a document to ``reading.builder``; what it raises is damage to the whole document.
     """
-    _patterns(attributes)
-    reading = Reading(format_name, on_error, report_to)
+    reading = Reading(format_name, on_error, report_to, attributes)
     for document in open_source(source, reading.ignored):
         reading.begin(document.name)
         try:
             parse(document.load(), reading)
         except Damage as error:
             reading.failed(error, "")
-    return reading.frame(attributes)
+    return reading.frame()

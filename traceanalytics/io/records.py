@@ -131,10 +131,10 @@ def read_records(
         return read_documents(
             source, parse_records, format_name="records", attributes=attributes, on_error=on_error, report_to=report_to
         )
-    reading = Reading("records", on_error, report_to)
+    reading = Reading("records", on_error, report_to, attributes)
     reading.begin("<records>")
     _add_all(listed, reading, lambda i: f"record {i}")
-    return reading.frame(attributes)
+    return reading.frame()
 
 
 def _listed(source: Any) -> list[Any] | None:
