@@ -112,8 +112,8 @@ def test_tags_for_what_has_no_field():
         "w3c.tracestate": ("string", "a=1"),
         "error": ("bool", True),
     }
-    assert tags_of(written(status=1)[0]) == {"otel.status_code": ("string", "OK")}
-    assert tags_of(written(status=2, attributes={"error": "ClientSideError"})[0]) == {
+    assert tags_of(written(start_ns=1_000, status=1)[0]) == {"otel.status_code": ("string", "OK")}
+    assert tags_of(written(start_ns=1_000, status=2, attributes={"error": "ClientSideError"})[0]) == {
         "error": ("string", "ClientSideError"),
         "otel.status_code": ("string", "ERROR"),
     }

@@ -64,7 +64,8 @@ def _scalar_or_text(value: dict[str, Any] | None, key: str) -> Any:
         kind = next(iter(value))
         content: Any = value[kind]
         plain = _PLAIN.get(kind)
-        if plain is not None and content.__class__ is plain and (plain is not int or INT64_MIN <= content <= INT64_MAX):
+        is_plain = type(content) is plain  # and no bool where an integer is due
+        if is_plain and (plain is not int or INT64_MIN <= content <= INT64_MAX):
             return content
     natural = _natural(value, key)
     if isinstance(natural, list):
