@@ -53,8 +53,7 @@ def test_a_notebook_is_committed_with_its_outputs_and_nothing_that_changes(path)
 
 
 def _texts(cell):
-    """What a cell shows, but for pictures, whose pixels depend on the fonts of the machine."""
-    return [
-        (o.output_type, o.get("text"), *(o.get("data", {}).get(k) for k in ("text/plain", "text/html")))
-        for o in cell.outputs
-    ]
+    """What a cell shows, but for pictures, whose pixels depend on the fonts of the machine; what is printed may come in pieces."""
+    printed = "".join(o["text"] for o in cell.outputs if o.output_type == "stream")
+    shown = [o.data for o in cell.outputs if "data" in o]
+    return printed, [(data.get("text/plain"), data.get("text/html")) for data in shown]

@@ -71,7 +71,7 @@ def _bars(rows: TraceRows, kept: NDArray[np.int64], cells: int) -> list[str]:
     """Draw one bar a row; every bar and every stretch of the path takes one character at least."""
     scale = cells / max(rows.last - rows.first, 1)
     low = np.minimum(((rows.start - rows.first) * scale).astype(np.int64), cells - 1)
-    high = np.maximum(np.ceil((rows.end - rows.first) * scale).astype(np.int64), low + 1)
+    high = np.clip(np.ceil((rows.end - rows.first) * scale).astype(np.int64), low + 1, cells)
     path: dict[int, list[tuple[int, int]]] = {}
     first = np.minimum(((rows.path_start - rows.first) * scale).round().astype(np.int64), cells - 1)
     stop = np.maximum(((rows.path_end - rows.first) * scale).round().astype(np.int64), first + 1)

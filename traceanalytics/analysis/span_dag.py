@@ -10,7 +10,6 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from traceanalytics.analysis.self_time import self_ns
 from traceanalytics.analysis.trace_rows import trace_origins
 from traceanalytics.spans.columns import NAT, codes_of
 from traceanalytics.spans.error_rule import is_error
@@ -55,7 +54,7 @@ def span_graph(spans: pd.DataFrame, *, links: bool = False) -> nx.DiGraph[Any]:
           services and names)
         - ``start_ns`` (int): nanoseconds since 1970
         - ``offset_ms``: start after that of the trace's main root, as in :func:`~traceanalytics.hierarchy`
-        - ``duration_ms``, ``self_ms``: of the span, and the part of it in which no child was running
+        - ``duration_ms``
         - ``depth`` (int): 0 for roots
         - ``error`` (bool): by :func:`~traceanalytics.is_error`
         - ``missing`` (True): on the ends of links that are not in the frame; they have no other attributes but their ids
@@ -83,16 +82,21 @@ def span_graph(spans: pd.DataFrame, *, links: bool = False) -> nx.DiGraph[Any]:
     """
     forest = Forest(spans)
     keys = _keys(spans, forest)
-    graph: nx.DiGraph[Any] = nx.MultiDiGraph() if links else nx.DiGraph()
-    order = forest.order.tolist()
-    graph.add_nodes_from(zip((keys[row] for row in order), _attributes(spans, forest), strict=True))
+    nodes = [keys[row] for row in forest.order.tolist()]
     edges = _child_edges(forest, keys)
-    if links:
-        graph.add_edges_from((tail, head, "child_of", data) for tail, head, data in edges)
-        _add_links(graph, spans, forest, keys)
-    else:
+    if not links:
+        graph: nx.DiGraph[Any] = nx.DiGraph()
+        graph.add_nodes_from(nodes)
+        _set_attributes(graph, spans, forest)
         graph.add_edges_from(edges)
-    return graph
+        return graph
+    linked: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
+    linked.add_nodes_from(nodes)
+    _set_attributes(linked, spans, forest)
+    keyed = ((tail, head, "child_of", data) for tail, head, data in edges)
+    linked.add_edges_from(keyed)  # type: ignore[arg-type]  # the stubs know no edges with keys
+    _add_links(linked, spans, forest, keys)
+    return linked
 
 
 def _keys(spans: pd.DataFrame, forest: Forest) -> list[_Node]:
@@ -100,7 +104,7 @@ def _keys(spans: pd.DataFrame, forest: Forest) -> list[_Node]:
     every = np.arange(len(spans))
     keys: list[_Node] = list(zip(_texts(spans["trace_id"], every), spans["span_id"].fillna("").tolist(), strict=True))
     rows = forest.order
-    if len({keys[row] for row in rows.tolist()}) == len(rows):
+    if len(set(keys)) == len(keys):
         return keys
     childless = np.diff(forest.child_offsets[: len(spans) + 1])[rows] == 0
     seen: Counter[_Node] = Counter()
@@ -111,15 +115,15 @@ def _keys(spans: pd.DataFrame, forest: Forest) -> list[_Node]:
     return keys
 
 
-def _attributes(spans: pd.DataFrame, forest: Forest) -> list[dict[str, Any]]:
-    """Return the attributes of each node, in the order of the forest."""
+def _set_attributes(graph: nx.DiGraph[Any], spans: pd.DataFrame, forest: Forest) -> None:
+    """Fill the attributes of the nodes, which stand in the order of the forest, in place: handed over, they would be copied."""
     rows = forest.order
     origin = trace_origins(forest)[forest.trace[rows]]
     start = forest.start[rows]
     known = start != NAT
     columns: dict[str, list[Any]] = {
-        "trace_id": _texts(spans["trace_id"], rows),
-        "span_id": spans["span_id"].array.take(rows).tolist(),
+        "trace_id": [node[0] for node in graph.nodes],
+        "span_id": [node[1] for node in graph.nodes],
         "service": _texts(spans["service"], rows),
         "name": _texts(spans["name"], rows),
         "kind": _texts(spans["kind"], rows),
@@ -127,18 +131,17 @@ def _attributes(spans: pd.DataFrame, forest: Forest) -> list[dict[str, Any]]:
         "start_ns": start.tolist(),
         "offset_ms": (np.where(known, start - np.where(known, origin, 0), 0) / 1e6).tolist(),
         "duration_ms": spans["duration_ms"].to_numpy("float64", na_value=np.nan)[rows].tolist(),
-        "self_ms": (self_ns(forest)[rows] / 1e6).tolist(),
         "depth": forest.depth[rows].tolist(),
         "error": is_error(spans).to_numpy()[rows].tolist(),
     }
     names = list(columns)
-    found = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    found = [data for _, data in graph.nodes(data=True)]
+    for data, values in zip(found, zip(*columns.values(), strict=True), strict=True):
+        data.update(zip(names, values))  # noqa: B905 - as many values as names
     _leave_out(found, ("start_ns", "offset_ms"), ~known)
     _leave_out(found, ("duration_ms",), ~np.isfinite(columns["duration_ms"]))
-    _leave_out(found, ("self_ms",), ~forest.timed[rows])
     for name in ("trace_id", "span_id", "service", "name", "kind", "status"):
         _leave_out(found, (name,), spans[name].isna().to_numpy()[rows])
-    return found
 
 
 def _leave_out(found: list[dict[str, Any]], names: tuple[str, ...], missing: NDArray[np.bool_]) -> None:
@@ -171,7 +174,7 @@ def _offsets(forest: Forest, tail: NDArray[Any], head: NDArray[Any]) -> list[flo
     return found
 
 
-def _add_links(graph: nx.DiGraph[Any], spans: pd.DataFrame, forest: Forest, keys: list[_Node]) -> None:
+def _add_links(graph: nx.MultiDiGraph[Any], spans: pd.DataFrame, forest: Forest, keys: list[_Node]) -> None:
     position = pd.Series(np.arange(len(spans)), index=spans.index)
     found = links_of(spans)
     heads = position[found.index].to_numpy()
@@ -190,7 +193,8 @@ def _add_links(graph: nx.DiGraph[Any], spans: pd.DataFrame, forest: Forest, keys
             graph.add_node(target, trace_id=target[0], span_id=target[1], missing=True)
     tails = np.array([row_of.get(target, -1) for target in targets], dtype=np.int64)
     offsets = _offsets(forest, tails, heads) if len(tails) else []
-    graph.add_edges_from(
+    keyed = (
         (target, keys[head], "link", {} if tail < 0 or offset is None else {"offset_ms": offset})
         for target, tail, head, offset in zip(targets, tails.tolist(), heads.tolist(), offsets, strict=True)
     )
+    graph.add_edges_from(keyed)  # type: ignore[arg-type]  # as above

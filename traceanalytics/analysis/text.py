@@ -10,7 +10,7 @@ import pandas as pd
 from traceanalytics.analysis.characters import character_waterfall
 from traceanalytics.analysis.mermaid import gantt
 from traceanalytics.analysis.self_time import self_ns
-from traceanalytics.analysis.trace_rows import check_max_rows, indented, plain, texts_of, trace_origins, trace_rows
+from traceanalytics.analysis.trace_rows import check_max_rows, plain, texts_of, trace_origins, trace_rows
 from traceanalytics.errors import OptionError
 from traceanalytics.spans.columns import NAT
 from traceanalytics.topology import Forest
@@ -38,8 +38,8 @@ def tree(spans: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         On the labels of ``spans``, in pre-order (siblings by start).
 
-        - ``label`` (str): the name, indented by two spaces a level, padded on the right so that the indentation survives where
-          pandas aligns texts right; from level 24 on the level stands as a number before the name. Names are cut to 120
+        - ``label`` (str): the name behind a dot a level (spaces would not survive in the HTML table of a notebook), padded on
+          the right; from level 24 on the level stands as a number before the name. Names are cut to 120
           characters, line breaks and control characters replaced
         - ``service``, ``status``: as in the frame
         - ``offset_ms`` (float64): start after that of the trace's main root, as in :func:`~traceanalytics.hierarchy`
@@ -59,7 +59,7 @@ def tree(spans: pd.DataFrame) -> pd.DataFrame:
     >>> ta.tree(spans)[["label", "offset_ms", "duration_ms", "self_ms"]]
           label  offset_ms  duration_ms  self_ms
     0  checkout        0.0        100.0     60.0
-    1   stock         10.0         40.0     40.0
+    1  · stock        10.0         40.0     40.0
     """
     forest = Forest(spans)
     rows = forest.order
@@ -67,7 +67,7 @@ def tree(spans: pd.DataFrame) -> pd.DataFrame:
     start = forest.start[rows]
     known = start != NAT
     names = (name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in texts_of(spans["name"], rows))
-    labels = [indented(name, depth, _DEEPEST) for name, depth in zip(names, forest.depth[rows].tolist(), strict=True)]
+    labels = [_label(name, depth) for name, depth in zip(names, forest.depth[rows].tolist(), strict=True)]
     width = max(map(len, labels), default=0)
     return pd.DataFrame(
         {
@@ -113,18 +113,16 @@ def to_text(trace: pd.DataFrame, *, width: int = 100, max_rows: int = 200) -> st
     >>> spans = ta.conform(pd.DataFrame({"trace_id": "a1", "span_id": ["b1", "b2"], "parent_span_id": [None, "b1"],
     ...     "name": ["checkout", "stock"], "start_time": [t, t + pd.Timedelta("10ms")], "duration_ms": [100.0, 40.0]}))
     >>> print(ta.to_text(spans, width=60))
-    checkout · 100 ms · 2 spans
-                     0 ms            50 ms               100 ms
-    checkout  100 ms ████░░░░░░░░░░░░░░░░░██████████████████████████
-      stock    40 ms     █████████████████
-    █ on the critical path  ░ not on it  ! error
+    checkout · 100 ms · 2 spans · trace a1
+                      0 ms               50 ms            100 ms
+    checkout   100 ms ████░░░░░░░░░░░░░░░░░█████████████████████
+      stock     40 ms     █████████████████
+    █ on the critical path  ░ not on it
     """
     check_max_rows(max_rows)
-    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < _NARROWEST:
+    if type(width) is not int or width < _NARROWEST:
         raise OptionError(f"width={width!r} is no usable number of columns; give {_NARROWEST} or more")
-    blocks = [
-        character_waterfall(trace_rows(one), _trace_id(one), int(width), int(max_rows)) for one in _each_trace(trace)
-    ]
+    blocks = [character_waterfall(trace_rows(one), _trace_id(one), width, max_rows) for one in _each_trace(trace)]
     return "\n\n".join(blocks) if blocks else "no spans"
 
 
@@ -169,6 +167,10 @@ def to_mermaid(trace: pd.DataFrame, *, max_rows: int = 200) -> str:
     """
     check_max_rows(max_rows)
     return gantt(trace_rows(trace), max_rows)
+
+
+def _label(name: str, depth: int) -> str:
+    return f"{'· ' * depth}{name}" if depth <= _DEEPEST else f"{'· ' * _DEEPEST}[{depth}] {name}"
 
 
 def _each_trace(spans: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from traceanalytics.analysis.critical_path import walk
+from traceanalytics.analysis.path_segments import walk
 from traceanalytics.errors import OptionError
 from traceanalytics.spans.columns import NAT, codes_of
 from traceanalytics.spans.error_rule import is_error
@@ -127,7 +127,7 @@ def trace_rows(spans: pd.DataFrame) -> TraceRows:
         parent=parent,
         depth=forest.depth[rows],
         name=texts_of(spans["name"], rows),
-        service=[plain(s) if isinstance(s, str) else None for s in np.append(services, None)[codes[rows]].tolist()],
+        service=[plain(str(services[code])) if code >= 0 else None for code in codes[rows].tolist()],
         start=start,
         end=end,
         duration_ms=spans["duration_ms"].to_numpy("float64", na_value=np.nan)[rows],
@@ -184,15 +184,18 @@ def indented(name: str, depth: int, deepest: int) -> str:
 def fold(rows: TraceRows, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose the ``most`` rows to show, and count for each how many rows are folded below it.
 
-    Errors and spans on the critical path come first, then those with most time on the path, then the longest; a row is never
-    shown without all of its ancestors.
+    Errors come first, for up to half of the rows, then the spans with most time on the critical path, then the longest; a row
+    is never shown without all of its ancestors.
     """
     n = len(rows.row)
     if n <= most:
         return np.arange(n), np.zeros(n, dtype=np.int64)
-    path_ns = rows.path_ns
+    path_ns, length = rows.path_ns, np.nan_to_num(rows.duration_ms, nan=0.0)
+    tier = (rows.error | (path_ns > 0)).astype(np.int8)
+    failed = np.flatnonzero(rows.error)
+    tier[failed[np.lexsort((length[failed], path_ns[failed]))][-(most // 2) :]] = 2  # half of the rows are for them
     rank = np.empty(n, dtype=np.int64)
-    rank[np.lexsort((np.nan_to_num(rows.duration_ms, nan=0.0), path_ns, rows.error | (path_ns > 0)))] = np.arange(n)
+    rank[np.lexsort((length, path_ns, tier))] = np.arange(n)
     best, parent = rank.tolist(), rows.parent.tolist()
     best[rows.main_root] = n
     for at in range(n - 1, -1, -1):  # a row is as important as the most important one below it
@@ -211,14 +214,14 @@ def fold(rows: TraceRows, most: int) -> tuple[NDArray[np.int64], NDArray[np.int6
 
 def check_max_rows(max_rows: int) -> None:
     """Raise :class:`~traceanalytics.errors.OptionError` unless at least one row may be shown."""
-    if isinstance(max_rows, bool) or not isinstance(max_rows, int | np.integer) or max_rows < 1:
+    if type(max_rows) is not int or max_rows < 1:
         raise OptionError(f"max_rows={max_rows!r} is no number of rows; give 1 or more")
 
 
 def plain(text: str) -> str:
-    """Return a text that no terminal, font or file format stumbles over: one line, no control and no invisible characters.
+    r"""Return a text that no terminal, font or file format stumbles over: one line, no control and no invisible characters.
 
-    >>> plain("GET\\n/cart\\x1b[31m")
+    >>> plain("GET\n/cart\x1b[31m")
     'GET /cart�[31m'
     """
     if text.isascii() and text.isprintable():

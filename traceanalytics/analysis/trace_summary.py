@@ -83,7 +83,7 @@ def summary(spans: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reduced(function: np.ufunc, values: NDArray[Any], bounds: NDArray[np.intp]) -> NDArray[Any]:
-    return function.reduceat(values, bounds) if len(bounds) else values[:0]  # type: ignore[no-any-return]
+    return function.reduceat(values, bounds) if len(bounds) else values[:0]
 
 
 def _earliest(forest: Forest, bounds: NDArray[np.intp]) -> NDArray[np.int64]:

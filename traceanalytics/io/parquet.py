@@ -126,7 +126,9 @@ def parse_parquet(data: bytes, reading: Reading) -> None:
     try:
         file = pq.ParquetFile(io.BytesIO(data))
         columns = [c for c in file.schema_arrow.names if _is_wanted(c, reading.attributes)]
-        frame = file.read(columns=columns).to_pandas()
+        # A file of another writer does not say how pandas is to hold integers with gaps; floats would lose nanoseconds.
+        mapper = None if b"pandas" in (file.schema_arrow.metadata or {}) else {pa.int64(): pd.Int64Dtype()}.get
+        frame = file.read(columns=columns).to_pandas(types_mapper=mapper)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise FormatError(f"damaged Parquet file ({error})") from error
     reading.add_table(conform(frame))

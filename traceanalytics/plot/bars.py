@@ -142,7 +142,8 @@ def boxes(start: NDArray[np.float64], end: NDArray[np.float64], y: NDArray[np.fl
 
 def is_instant(rows: TraceRows) -> NDArray[np.bool_]:
     """Tell which spans have no length, or an unknown one."""
-    return (rows.end == NAT) | (rows.start == NAT) | (rows.end == rows.start)
+    found: NDArray[np.bool_] = (rows.end == NAT) | (rows.start == NAT) | (rows.end == rows.start)
+    return found
 
 
 def milliseconds(nanoseconds: NDArray[np.int64]) -> NDArray[np.float64]:

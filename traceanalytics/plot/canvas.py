@@ -33,7 +33,7 @@ class PictureAxes(Axes):
         return figure._repr_png_()
 
 
-def new_axes(width: float, height: float, left: float, top: float, bottom: float, margin: float) -> Axes:
+def new_axes(width: float, height: float, *, left: float, top: float, bottom: float, margin: float) -> Axes:
     """Return the only Axes of a new figure of a size in inches, with margins, the outer one everywhere but on the left."""
     figure = Picture(figsize=(width, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)

@@ -16,6 +16,7 @@ __all__ = ["Lettering"]
 _SUBSTITUTES = "□?"
 _SIZE = 100
 _POINTS_PER_INCH = 72
+_HINTING = 0.35
 
 
 class Lettering:
@@ -28,7 +29,8 @@ class Lettering:
         self.size = size
         self.weight = weight
         self._advances = _advances(tuple(_files(weight)))
-        self._inches = size / _SIZE / _POINTS_PER_INCH
+        # Drawn at some 100 dots an inch, small letters are widened to whole dots.
+        self._inches = (size + _HINTING) / _SIZE / _POINTS_PER_INCH
 
     def clean(self, text: str) -> str:
         """Return the text with a box in place of each character that no font has."""
@@ -37,7 +39,7 @@ class Lettering:
 
     def width(self, text: str) -> float:
         """Return the width of a clean text in inches."""
-        return sum(self._advances[c] for c in text) * self._inches
+        return float(sum(self._advances[c] for c in text) * self._inches)
 
     def cut(self, text: str, inches: float) -> str:
         """Return a clean text cut to a width, with an ellipsis where something is missing."""

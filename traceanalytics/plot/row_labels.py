@@ -67,7 +67,7 @@ class RowLabels:
         """Write the labels; ``muted`` says which of them are of second rank."""
         figure = ax.get_figure()
         assert figure is not None
-        left_of_axes = figure.dpi_scale_trans + ScaledTranslation(0, 0, ax.transAxes)
+        left_of_axes = figure.dpi_scale_trans + ScaledTranslation(0, 0, ax.transAxes)  # type: ignore[arg-type]
         transform = blended_transform_factory(left_of_axes, ax.transData)
         step = self._step(width)
         x = np.array(self._depth) * step - width
@@ -82,7 +82,6 @@ class RowLabels:
                 strict=True,
             ):
                 if text:
-                    style = {"fontstyle": "normal"}
                     ax.text(
                         at,
                         y,
@@ -94,13 +93,11 @@ class RowLabels:
                         parse_math=False,
                         usetex=False,
                         clip_on=False,
-                        **style,
                     )
                     at += self._letters.width(text) + _GAP
-        # A text is no part of a layout engine's sums unless it is asked to be; these are, so that they get their room.
 
     def _step(self, width: float) -> float:
-        return min(_STEP, 0.4 * width / max(1, *self._depth, 1))
+        return float(min(_STEP, 0.4 * width / max(1, *self._depth, 1)))
 
     def _width(self, texts: Sequence[str]) -> float:
         return sum(self._letters.width(text) + _GAP for text in texts if text)

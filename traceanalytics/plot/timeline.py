@@ -168,7 +168,7 @@ class _Layout:
         figure = self.ax.get_figure()
         assert figure is not None
         width = self.label_width + self.width
-        above_axes = figure.dpi_scale_trans + ScaledTranslation(0, 1, self.ax.transAxes)
+        above_axes = figure.dpi_scale_trans + ScaledTranslation(0, 1, self.ax.transAxes)  # type: ignore[arg-type]
         self.legend.draw(self.ax, -self.label_width, _AXIS, width, above_axes)
         y = _AXIS + self.legend_lines * ROW_HEIGHT + 0.08
         letters, small = Lettering(11, weight="bold"), Lettering(8)

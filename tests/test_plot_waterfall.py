@@ -1,0 +1,142 @@
+"""``plot.waterfall``: what is drawn, asserted on the artists."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from small_traces import draw
+
+import traceanalytics as ta
+
+SHOP = """
+    root   web   0-100   SERVER
+      auth  web   0-10
+      call  web   10-60   CLIENT
+        cart  cart  12-50   SERVER ERROR
+          db   cart  20-40   CLIENT
+      other web   30-40
+"""
+
+
+def texts(ax):
+    legend = ax.get_legend()
+    return [
+        t.get_text() for t in [*ax.texts, *ax.figure.texts, *(legend.get_texts() if legend else [])] if t.get_text()
+    ]
+
+
+def rectangles(ax):
+    return [path for c in ax.collections if isinstance(c, PolyCollection) for path in c.get_paths()]
+
+
+def test_one_row_a_span():
+    ax = ta.plot.waterfall(draw(SHOP))
+    assert isinstance(ax.figure, Figure)
+    rows = sorted((t.get_position()[1], t.get_position()[0], t.get_text()) for t in ax.texts if " " not in t.get_text())
+    labels = [text for _, _, text in rows]
+    assert labels[::2] == ["root", "auth", "call", "cart", "db", "other"]
+    assert labels[1::2] == ["web", "web", "web", "cart", "cart", "web"]
+    low, high = sorted(ax.get_ylim())
+    assert high - low == pytest.approx(6, abs=0.5)
+    assert "web: root · 100 ms · 6 spans · 2 services" in ax.get_title(loc="left")
+    widths = sorted(round(float(np.ptp(p.vertices[:, 0])), 3) for p in rectangles(ax))
+    assert {10.0, 20.0, 38.0, 50.0, 100.0} <= set(widths)
+
+
+def test_marks_are_collections_not_an_artist_a_span():
+    ax = ta.plot.waterfall(draw("r web 0-900\n" + "\n".join(f"  c{i} web {i}-{i + 1}" for i in range(150))))
+    assert len(ax.patches) < 20
+    assert len(ax.collections) < 20
+    assert any(isinstance(c, PolyCollection) and len(c.get_paths()) >= 151 for c in ax.collections)
+
+
+def test_pyplot_is_left_alone():
+    before = plt.get_fignums()
+    ta.plot.waterfall(draw(SHOP))
+    assert plt.get_fignums() == before
+
+
+def test_it_draws_on_given_axes():
+    figure = Figure(figsize=(9, 4))
+    ax = figure.add_subplot()
+    assert ta.plot.waterfall(draw(SHOP), ax=ax) is ax
+    assert rectangles(ax)
+
+
+def test_it_shows_itself_in_a_notebook():
+    data, _ = ta.plot.waterfall(draw(SHOP))._repr_png_()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_picture_is_the_same_each_time():
+    assert ta.plot.waterfall(draw(SHOP))._repr_png_()[0] == ta.plot.waterfall(draw(SHOP))._repr_png_()[0]
+
+
+@pytest.mark.parametrize(("highlight", "legend"), [("critical_path", True), ("errors", False), (None, False)])
+def test_highlights(highlight, legend):
+    ax = ta.plot.waterfall(draw(SHOP), highlight=highlight)
+    assert ("critical path" in texts(ax)) is legend
+    assert [t for t in texts(ax) if t.lstrip("! ") == "error"]
+
+
+def test_errors_are_not_told_by_colour_alone():
+    assert [t for t in texts(ta.plot.waterfall(draw(SHOP))) if "!" in t]
+    assert not [t for t in texts(ta.plot.waterfall(draw("a web 0-5"))) if "!" in t]
+
+
+def test_more_rows_than_allowed_are_folded_with_a_note():
+    spans = draw("r web 0-900\n" + "\n".join(f"  c{i} web {i}-{i + 1}" for i in range(300)))
+    ax = ta.plot.waterfall(spans, max_rows=40)
+    assert [t for t in [*texts(ax), ax.get_title(loc="left")] if "+261 spans folded" in t]
+    low, high = sorted(ax.get_ylim())
+    assert high - low == pytest.approx(40, abs=0.5)
+
+
+def test_an_error_is_never_folded_away():
+    lines = [f"  c{i} web {i}-{i + 1}{' ERROR' if i == 77 else ''}" for i in range(300)]
+    ax = ta.plot.waterfall(draw("r web 0-900\n" + "\n".join(lines)), max_rows=10)
+    assert "c77" in texts(ax)
+
+
+@pytest.mark.parametrize("name", ["$x^2$", "a\nb\x00\x1b", "𓂀 🦄 日本", "x" * 5_000, "", "<script>&amp;", "\u202egnp"])
+def test_names_are_only_names(name):
+    spans = draw(SHOP).assign(name=name, service=name or None)
+    assert ta.plot.waterfall(spans)._repr_png_()[0]
+
+
+@pytest.mark.parametrize(
+    "picture", ["a web ?-?", "a web 0-0", "a web 5-2", "a web 0-5\n  b web ?-?\n  c web 2-?", "a web 0-5 parent=gone"]
+)
+def test_odd_times_are_drawn(picture):
+    assert ta.plot.waterfall(draw(picture))._repr_png_()[0]
+
+
+def test_orphans_have_dashed_edges():
+    ax = ta.plot.waterfall(draw("a web 0-5\nb web 1-2 parent=gone"))
+    styles = [s for c in ax.collections if isinstance(c, PolyCollection | LineCollection) for s in c.get_linestyle()]
+    assert any(dashes for _, dashes in styles)
+
+
+def test_what_is_refused():
+    with pytest.raises(ta.OptionError, match=r"2 traces.*ta.trace\(spans"):
+        ta.plot.waterfall(draw(SHOP, SHOP))
+    with pytest.raises(ta.OptionError, match=r"no spans|0 traces"):
+        ta.plot.waterfall(draw())
+    with pytest.raises(ta.OptionError, match="highlight='path' is not one of"):
+        ta.plot.waterfall(draw(SHOP), highlight="path")
+    with pytest.raises(ta.OptionError, match="max_rows=0"):
+        ta.plot.waterfall(draw(SHOP), max_rows=0)
+
+
+def test_real_traces_are_drawn(corpus):
+    for file in (
+        "otlp_json/oteldemo_collector_file_exporter_mixed.jsonl",
+        "zipkin_v2/zipkinlens_smartthings-oauth-authorization.json",
+        "jaeger_json/jaeger_ui_01.json",
+    ):
+        spans = ta.read(corpus / file)
+        one = ta.trace(spans, ta.summary(spans)["spans"].idxmax())
+        assert ta.plot.waterfall(one)._repr_png_()[0]
