@@ -67,7 +67,7 @@ def frame(rows):
     columns = {}
     for name, dtype in DTYPES.items():
         values = table[name] if name in table else pd.Series([None] * len(table))
-        if dtype == "category":
+        if isinstance(dtype, str) and dtype == "category":
             values = values.astype("str").astype("category")
             columns[name] = values.cat.set_categories(values.cat.categories.astype("str"))
         else:

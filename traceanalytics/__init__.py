@@ -22,7 +22,12 @@ from traceanalytics.errors import near
 
 if TYPE_CHECKING:
     from traceanalytics import plot
+    from traceanalytics.analysis.anonymity import anonymize
+    from traceanalytics.analysis.call_paths import call_tree, trace_shapes
     from traceanalytics.analysis.critical_path import critical_path, critical_time
+    from traceanalytics.analysis.latency import latency_breakdown, operations
+    from traceanalytics.analysis.path_profile import critical_path_profile, folded_stacks
+    from traceanalytics.analysis.quality import diagnose
     from traceanalytics.analysis.self_time import self_time
     from traceanalytics.analysis.span_dag import span_graph
     from traceanalytics.analysis.structure import hierarchy, trace
@@ -64,19 +69,26 @@ _HOME = {
     "SchemaError": "errors",
     "TraceAnalyticsError": "errors",
     "TraceNotFoundError": "errors",
+    "anonymize": "analysis.anonymity",
     "attribute": "spans.attributes_of_spans",
     "attribute_keys": "spans.attributes_of_spans",
     "attributes": "spans.attributes_of_spans",
+    "call_tree": "analysis.call_paths",
     "concat": "spans.merging",
     "conform": "spans.conforming",
     "critical_path": "analysis.critical_path",
+    "critical_path_profile": "analysis.path_profile",
     "critical_time": "analysis.critical_path",
+    "diagnose": "analysis.quality",
     "end_time": "spans.selection",
     "events": "spans.items",
+    "folded_stacks": "analysis.path_profile",
     "hierarchy": "analysis.structure",
     "html_table": "spans.html",
     "is_error": "spans.error_rule",
+    "latency_breakdown": "analysis.latency",
     "links": "spans.items",
+    "operations": "analysis.latency",
     "plot": "plot",
     "read": "io.formats",
     "read_jaeger": "io.jaeger",
@@ -95,6 +107,7 @@ _HOME = {
     "to_text": "analysis.text",
     "to_zipkin": "io.zipkin_writer",
     "trace": "analysis.structure",
+    "trace_shapes": "analysis.call_paths",
     "tree": "analysis.text",
     "whole_traces": "spans.selection",
 }
@@ -108,19 +121,26 @@ __all__ = [
     "SchemaError",
     "TraceAnalyticsError",
     "TraceNotFoundError",
+    "anonymize",
     "attribute",
     "attribute_keys",
     "attributes",
+    "call_tree",
     "concat",
     "conform",
     "critical_path",
+    "critical_path_profile",
     "critical_time",
+    "diagnose",
     "end_time",
     "events",
+    "folded_stacks",
     "hierarchy",
     "html_table",
     "is_error",
+    "latency_breakdown",
     "links",
+    "operations",
     "options",
     "plot",
     "read",
@@ -140,6 +160,7 @@ __all__ = [
     "to_text",
     "to_zipkin",
     "trace",
+    "trace_shapes",
     "tree",
     "whole_traces",
 ]
