@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
+from small_traces import draw
 from strategies import span_frames
 
 import traceanalytics as ta
@@ -260,3 +261,8 @@ def test_keys_count_what_attributes_return(spans):
     for row in ta.attribute_keys(spans).itertuples():
         share = sum(f"{row.scope}.{row.key}" in found for found in every) / len(spans)
         assert row.coverage == pytest.approx(share)
+
+
+def test_a_target_that_is_missing_everywhere():
+    spans = draw("a web 0-5").assign(**{"span.http.target": pd.array([None], dtype="str")})
+    assert ta.attribute(spans, "url.query").isna().all()

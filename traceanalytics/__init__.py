@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from traceanalytics.analysis.latency import latency_breakdown, operations
     from traceanalytics.analysis.path_profile import critical_path_profile, folded_stacks
     from traceanalytics.analysis.quality import diagnose
+    from traceanalytics.analysis.repeated_calls import n_plus_one
+    from traceanalytics.analysis.retry_groups import retries
     from traceanalytics.analysis.self_time import self_time
+    from traceanalytics.analysis.sibling_order import concurrency
     from traceanalytics.analysis.span_dag import span_graph
     from traceanalytics.analysis.structure import hierarchy, trace
     from traceanalytics.analysis.text import to_mermaid, to_text, tree
@@ -75,6 +78,7 @@ _HOME = {
     "attributes": "spans.attributes_of_spans",
     "call_tree": "analysis.call_paths",
     "concat": "spans.merging",
+    "concurrency": "analysis.sibling_order",
     "conform": "spans.conforming",
     "critical_path": "analysis.critical_path",
     "critical_path_profile": "analysis.path_profile",
@@ -88,6 +92,7 @@ _HOME = {
     "is_error": "spans.error_rule",
     "latency_breakdown": "analysis.latency",
     "links": "spans.items",
+    "n_plus_one": "analysis.repeated_calls",
     "operations": "analysis.latency",
     "plot": "plot",
     "read": "io.formats",
@@ -97,6 +102,7 @@ _HOME = {
     "read_records": "io.records",
     "read_report": "spans.report",
     "read_zipkin": "io.zipkin",
+    "retries": "analysis.retry_groups",
     "self_time": "analysis.self_time",
     "span_graph": "analysis.span_dag",
     "summary": "analysis.trace_summary",
@@ -127,6 +133,7 @@ __all__ = [
     "attributes",
     "call_tree",
     "concat",
+    "concurrency",
     "conform",
     "critical_path",
     "critical_path_profile",
@@ -140,6 +147,7 @@ __all__ = [
     "is_error",
     "latency_breakdown",
     "links",
+    "n_plus_one",
     "operations",
     "options",
     "plot",
@@ -150,6 +158,7 @@ __all__ = [
     "read_records",
     "read_report",
     "read_zipkin",
+    "retries",
     "self_time",
     "span_graph",
     "summary",

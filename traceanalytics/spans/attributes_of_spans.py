@@ -105,7 +105,7 @@ def _with_target(spans: pd.DataFrame, bare: str, scope: str, values: Any) -> Any
         made = path if query is None else path.where(query.isna() | (query == ""), path.str.cat("?" + query, na_rep=""))
     else:
         target = _texts(spans, "http.target", scope)
-        if target is None:
+        if target is None or target.isna().all():  # a text that is nowhere has no parts
             return values
         parts = target.str.partition("?")
         made = (parts[0] if bare == "url.path" else parts[2]).astype("str")
