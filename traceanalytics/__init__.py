@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from traceanalytics.analysis.anonymity import anonymize
     from traceanalytics.analysis.call_paths import call_tree, trace_shapes
     from traceanalytics.analysis.critical_path import critical_path, critical_time
+    from traceanalytics.analysis.error_attribution import attribute_errors
+    from traceanalytics.analysis.error_counts import error_rates
+    from traceanalytics.analysis.exception_groups import exceptions
     from traceanalytics.analysis.latency import latency_breakdown, operations
     from traceanalytics.analysis.path_profile import critical_path_profile, folded_stacks
     from traceanalytics.analysis.quality import diagnose
@@ -74,6 +77,7 @@ _HOME = {
     "TraceNotFoundError": "errors",
     "anonymize": "analysis.anonymity",
     "attribute": "spans.attributes_of_spans",
+    "attribute_errors": "analysis.error_attribution",
     "attribute_keys": "spans.attributes_of_spans",
     "attributes": "spans.attributes_of_spans",
     "call_tree": "analysis.call_paths",
@@ -85,7 +89,9 @@ _HOME = {
     "critical_time": "analysis.critical_path",
     "diagnose": "analysis.quality",
     "end_time": "spans.selection",
+    "error_rates": "analysis.error_counts",
     "events": "spans.items",
+    "exceptions": "analysis.exception_groups",
     "folded_stacks": "analysis.path_profile",
     "hierarchy": "analysis.structure",
     "html_table": "spans.html",
@@ -129,6 +135,7 @@ __all__ = [
     "TraceNotFoundError",
     "anonymize",
     "attribute",
+    "attribute_errors",
     "attribute_keys",
     "attributes",
     "call_tree",
@@ -140,7 +147,9 @@ __all__ = [
     "critical_time",
     "diagnose",
     "end_time",
+    "error_rates",
     "events",
+    "exceptions",
     "folded_stacks",
     "hierarchy",
     "html_table",
