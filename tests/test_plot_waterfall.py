@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -64,6 +66,50 @@ def test_it_draws_on_given_axes():
     ax = figure.add_subplot()
     assert ta.plot.waterfall(draw(SHOP), ax=ax) is ax
     assert rectangles(ax)
+
+
+def test_everything_stays_within_the_figure():
+    services = [f"a-service-with-a-name-{i}" for i in range(14)]
+    spans = draw("r web 0-900 ERROR\n" + "\n".join(f"  c{i} {s} {10 * i}-{i + 700}" for i, s in enumerate(services)))
+    ax = ta.plot.waterfall(spans)
+    inside = ax.figure.bbox.padded(1)
+    ax.figure.canvas.draw()
+    for artist in [ax.title, ax._left_title, ax.get_legend(), *ax.texts]:
+        box = artist.get_window_extent()
+        assert inside.x0 <= box.x0
+        assert box.x1 <= inside.x1
+        assert inside.y0 <= box.y0
+        assert box.y1 <= inside.y1
+
+
+@pytest.mark.parametrize("dpi", [100, 150])
+def test_texts_of_a_row_do_not_touch(dpi):
+    lines = [f"  orders.v1.OrderService/ListOrders{i} a-long-service-name-{i} {i}-{i + 9} ERROR" for i in range(60)]
+    lines = [line + f" id=s{i}" for i, line in enumerate(lines)]
+    ax = ta.plot.waterfall(draw("r web 0-99\n" + "\n".join(lines)))
+    ax.figure.set_dpi(dpi)
+    rows = {}
+    for text in ax.texts[:-1]:  # the last one is the trace id
+        rows.setdefault(text.get_position()[1], []).append(text.get_window_extent())
+    assert len(rows) == 61
+    for boxes in rows.values():
+        boxes.sort(key=lambda box: box.x0)
+        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+
+
+def test_title_and_labels_fit_under_a_layout_engine():
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    ax, _ = figure.subplots(2, 1)
+    ta.plot.waterfall(draw(SHOP), ax=ax)
+    figure.draw_without_rendering()
+    assert ax._left_title.get_window_extent().x0 >= 0
+    assert min(t.get_window_extent().x0 for t in ax.texts) >= 0
+
+
+def test_services_of_one_colour_are_told_apart_by_a_pattern():
+    ax = ta.plot.waterfall(draw("a redis 0-9\n  b cart 1-2"))
+    assert {c.get_hatch() for c in ax.collections if c.get_label() == "_bars"} == {None, "////"}
+    assert [handle.get_hatch() for handle in ax.get_legend().get_patches()] == ["////", ""]
 
 
 def test_it_shows_itself_in_a_notebook():

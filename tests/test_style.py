@@ -9,7 +9,7 @@ import pytest
 from matplotlib import colors
 
 import traceanalytics as ta
-from traceanalytics.plot.style import LIGHT, NO_SERVICE, PALETTE, service_color
+from traceanalytics.plot.style import LIGHT, NO_SERVICE, PALETTE, outline, service_color, service_patterns
 
 # Viénot, Brettel and Mollon (1999): linear RGB as seen by people without one kind of cone.
 SIGHT = {
@@ -58,6 +58,18 @@ def test_the_colour_of_errors_is_no_service():
 def test_text_is_readable():
     assert contrast(LIGHT.text, LIGHT.background) > 7
     assert contrast(LIGHT.muted, LIGHT.band) > 4.5
+
+
+def test_even_light_bars_have_edges_that_are_seen_on_white():
+    assert min(contrast(outline(color), LIGHT.background) for color in PALETTE) > 3
+
+
+def test_services_of_one_colour_get_different_patterns_whatever_their_order():
+    same = [name for name in (f"service-{i}" for i in range(60)) if service_color(name) == PALETTE[0]]
+    assert len(same) > 2
+    patterns = service_patterns([*reversed(same), None, "cart"])
+    assert [patterns[name] for name in sorted(same)][:3] == ["", "////", "...."]
+    assert patterns[None] == ""
 
 
 def test_the_colour_of_a_service_is_a_stable_hash_of_its_name():

@@ -94,6 +94,11 @@ def test_wide_characters_count_twice():
     assert max(map(columns, ta.to_text(spans, width=80).splitlines())) <= 80
 
 
+def test_a_span_that_is_on_the_path_from_start_to_end_is_drawn_so():
+    lines = ta.to_text(draw("r web 0-412\n  a web 22-51\n  b web 158-365")).splitlines()
+    assert [set(line.split("ms ")[-1].strip()) for line in lines[3:5]] == [{"█"}, {"█"}]
+
+
 def test_too_many_rows_are_folded():
     text = ta.to_text(draw("r web 0-900\n" + "\n".join(f"  c{i} web {i}-{i + 1}" for i in range(300))), max_rows=50)
     assert len(text.splitlines()) < 60

@@ -21,10 +21,12 @@ from traceanalytics.config import options
 from traceanalytics.errors import near
 
 if TYPE_CHECKING:
-    from traceanalytics import plot
+    from traceanalytics import plot, simulate
     from traceanalytics.analysis.anonymity import anonymize
     from traceanalytics.analysis.call_paths import call_tree, trace_shapes
     from traceanalytics.analysis.critical_path import critical_path, critical_time
+    from traceanalytics.analysis.declared_dependencies import compare_dependencies
+    from traceanalytics.analysis.dependencies import service_graph
     from traceanalytics.analysis.error_attribution import attribute_errors
     from traceanalytics.analysis.error_counts import error_rates
     from traceanalytics.analysis.exception_groups import exceptions
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from traceanalytics.analysis.structure import hierarchy, trace
     from traceanalytics.analysis.text import to_mermaid, to_text, tree
     from traceanalytics.analysis.trace_summary import summary
+    from traceanalytics.analysis.workflows import workflow_path
     from traceanalytics.errors import (
         FormatError,
         MissingExtraError,
@@ -81,6 +84,7 @@ _HOME = {
     "attribute_keys": "spans.attributes_of_spans",
     "attributes": "spans.attributes_of_spans",
     "call_tree": "analysis.call_paths",
+    "compare_dependencies": "analysis.declared_dependencies",
     "concat": "spans.merging",
     "concurrency": "analysis.sibling_order",
     "conform": "spans.conforming",
@@ -110,6 +114,8 @@ _HOME = {
     "read_zipkin": "io.zipkin",
     "retries": "analysis.retry_groups",
     "self_time": "analysis.self_time",
+    "service_graph": "analysis.dependencies",
+    "simulate": "simulate",
     "span_graph": "analysis.span_dag",
     "summary": "analysis.trace_summary",
     "to_jaeger": "io.jaeger_writer",
@@ -122,6 +128,7 @@ _HOME = {
     "trace_shapes": "analysis.call_paths",
     "tree": "analysis.text",
     "whole_traces": "spans.selection",
+    "workflow_path": "analysis.workflows",
 }
 """The module that each public name lives in; it is imported when the name is first used."""
 
@@ -139,6 +146,7 @@ __all__ = [
     "attribute_keys",
     "attributes",
     "call_tree",
+    "compare_dependencies",
     "concat",
     "concurrency",
     "conform",
@@ -169,6 +177,8 @@ __all__ = [
     "read_zipkin",
     "retries",
     "self_time",
+    "service_graph",
+    "simulate",
     "span_graph",
     "summary",
     "to_jaeger",
@@ -181,6 +191,7 @@ __all__ = [
     "trace_shapes",
     "tree",
     "whole_traces",
+    "workflow_path",
 ]
 
 

@@ -112,9 +112,10 @@ def _inherit(order: Ints, parent: Ints, begins: Ints, head: Ints) -> None:
 def linked_rows(spans: pd.DataFrame, forest: Forest) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return one entry a link: the row that has it, and the row that it names, -1 where that is not in the frame.
 
-    Links of duplicates are left out. Of several spans with the linked id the earliest is meant (ties: longest, then kind).
+    There are none in a frame without the column. Links of duplicates are left out. Of several spans with the linked id the earliest is meant (ties: longest, then kind).
     """
-    some = np.flatnonzero(spans["links"].notna().to_numpy() & (forest.depth >= 0))
+    has_links = spans["links"].notna().to_numpy() if "links" in spans.columns else np.zeros(len(spans), dtype=bool)
+    some = np.flatnonzero(has_links & (forest.depth >= 0))
     if not len(some):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     owners = spans[["trace_id", "span_id", "start_time", "links"]].iloc[some]

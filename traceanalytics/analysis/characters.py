@@ -68,13 +68,18 @@ def _axis(first: int, last: int, cells: int) -> str:
 
 
 def _bars(rows: TraceRows, kept: NDArray[np.int64], cells: int) -> list[str]:
-    """Draw one bar a row; every bar and every stretch of the path takes one character at least."""
+    """Draw one bar a row; every bar and every stretch of the path takes one character at least.
+
+    A stretch that begins or ends with its span does so in the bar, too, whatever is lost in rounding.
+    """
     scale = cells / max(rows.last - rows.first, 1)
     low = np.minimum(((rows.start - rows.first) * scale).astype(np.int64), cells - 1)
     high = np.clip(np.ceil((rows.end - rows.first) * scale).astype(np.int64), low + 1, cells)
     path: dict[int, list[tuple[int, int]]] = {}
     first = np.minimum(((rows.path_start - rows.first) * scale).round().astype(np.int64), cells - 1)
     stop = np.maximum(((rows.path_end - rows.first) * scale).round().astype(np.int64), first + 1)
+    first = np.where(rows.path_start == rows.start[rows.path], low[rows.path], first)
+    stop = np.where(rows.path_end == rows.end[rows.path], high[rows.path], stop)
     for at, begin, end in zip(rows.path.tolist(), first.tolist(), stop.tolist(), strict=True):
         path.setdefault(at, []).append((begin, end))
     found = []

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from traceanalytics.analysis.failure_signs import failure_signs
 from traceanalytics.analysis.fingerprints import families, fingerprint_codes, masked
 from traceanalytics.analysis.sibling_order import allowed_overlap, path_below, tolerance_of
 from traceanalytics.kernels import kernel
@@ -203,7 +204,9 @@ def _by_siblings(calls: _Calls, taken: NDArray[np.bool_]) -> RetryGroups:
     order = np.lexsort((~failed[rows], forest.end[rows], forest.start[rows], series))
     rows, series = rows[order], series[order]
     group, apart = np.full(len(rows), -1, dtype=np.int64), np.zeros(len(rows), dtype=np.uint8)
-    _chain(series, forest.start[rows], forest.end[rows], failed[rows].view(np.uint8), apart, group)
+    lost = failed[rows].view(np.uint8)
+    lost[lost > 0] += failure_signs(spans, rows[lost > 0]).cancelled
+    _chain(series, forest.start[rows], forest.end[rows], lost, apart, group)
     rows, series, group = rows[group >= 0], series[group >= 0], group[group >= 0]
     first = np.flatnonzero(np.diff(group, prepend=-1))
     last = np.r_[first[1:], len(rows)][: len(first)] - 1
@@ -211,10 +214,14 @@ def _by_siblings(calls: _Calls, taken: NDArray[np.bool_]) -> RetryGroups:
 
 
 @kernel("apart", "group")
-def _chain(  # noqa: C901, PLR0917 - kernels take their arrays by position
+def _chain(  # noqa: C901, PLR0912, PLR0917 - kernels take their arrays by position
     series: Ints, start: Ints, end: Ints, failed: Ints, apart: Ints, group: Ints
 ) -> None:
-    """Give each run of failed calls and the call after them a number; what overlaps another call of its series has none."""
+    """Give each run of failed calls and the call after them a number; what overlaps another call of its series has none.
+
+    ``failed`` is 2 for a call that was cancelled. Where one call succeeded and one beside it was cancelled, both were sent to see
+    which is quicker: the loser is passed over (``apart`` 2), and the winner counts.
+    """
     longest = 0
     for at in range(1, len(series)):
         if series[at] != series[at - 1]:
@@ -223,13 +230,18 @@ def _chain(  # noqa: C901, PLR0917 - kernels take their arrays by position
         for other in (longest, at - 1):
             overlap = min(end[at], end[other]) - start[at]
             if overlap > allowed_overlap(min(end[at] - start[at], end[other] - start[other])):
-                apart[at] = 1
-                apart[other] = 1
+                if failed[at] == 2 and not failed[other]:
+                    apart[at] = 2
+                elif failed[other] == 2 and not failed[at]:
+                    apart[other] = 2
+                else:
+                    apart[at] = 1
+                    apart[other] = 1
         if end[at] >= end[longest]:
             longest = at
     head, number = -1, -1
     for at in range(len(series)):
-        if apart[at] or (at > 0 and series[at] != series[at - 1]):
+        if apart[at] == 1 or (at > 0 and series[at] != series[at - 1]):
             head = -1
         if not apart[at]:
             if head < 0:

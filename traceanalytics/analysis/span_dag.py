@@ -87,12 +87,12 @@ def span_graph(spans: pd.DataFrame, *, links: bool = False) -> nx.DiGraph[Any]:
     if not links:
         graph: nx.DiGraph[Any] = nx.DiGraph()
         graph.add_nodes_from(nodes)
-        _set_attributes(graph, spans, forest)
+        _set_attributes(graph, nodes, spans, forest)
         graph.add_edges_from(edges)
         return graph
     linked: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
     linked.add_nodes_from(nodes)
-    _set_attributes(linked, spans, forest)
+    _set_attributes(linked, nodes, spans, forest)
     keyed = ((tail, head, "child_of", data) for tail, head, data in edges)
     linked.add_edges_from(keyed)  # type: ignore[arg-type]  # the stubs know no edges with keys
     _add_links(linked, spans, forest, keys)
@@ -115,31 +115,39 @@ def _keys(spans: pd.DataFrame, forest: Forest) -> list[_Node]:
     return keys
 
 
-def _set_attributes(graph: nx.DiGraph[Any], spans: pd.DataFrame, forest: Forest) -> None:
+def _set_attributes(graph: nx.DiGraph[Any], nodes: list[_Node], spans: pd.DataFrame, forest: Forest) -> None:
     """Fill the attributes of the nodes, which stand in the order of the forest, in place: handed over, they would be copied."""
     rows = forest.order
     origin = trace_origins(forest)[forest.trace[rows]]
     start = forest.start[rows]
     known = start != NAT
-    columns: dict[str, list[Any]] = {
-        "trace_id": [node[0] for node in graph.nodes],
-        "span_id": [node[1] for node in graph.nodes],
-        "service": _texts(spans["service"], rows),
-        "name": _texts(spans["name"], rows),
-        "kind": _texts(spans["kind"], rows),
-        "status": _texts(spans["status"], rows),
-        "start_ns": start.tolist(),
-        "offset_ms": (np.where(known, start - np.where(known, origin, 0), 0) / 1e6).tolist(),
-        "duration_ms": spans["duration_ms"].to_numpy("float64", na_value=np.nan)[rows].tolist(),
-        "depth": forest.depth[rows].tolist(),
-        "error": is_error(spans).to_numpy()[rows].tolist(),
-    }
-    names = list(columns)
+    duration = spans["duration_ms"].to_numpy("float64", na_value=np.nan)[rows]
+    columns = (
+        *(_texts(spans[name], rows) for name in ("service", "name", "kind", "status")),
+        start.tolist(),
+        (np.where(known, start - np.where(known, origin, 0), 0) / 1e6).tolist(),
+        duration.tolist(),
+        forest.depth[rows].tolist(),
+        is_error(spans).to_numpy()[rows].tolist(),
+    )
     found = [data for _, data in graph.nodes(data=True)]
-    for data, values in zip(found, zip(*columns.values(), strict=True), strict=True):
-        data.update(zip(names, values))  # noqa: B905 - as many values as names
+    for data, node, values in zip(found, nodes, zip(*columns, strict=True), strict=True):
+        service, name, kind, status, start_ns, offset_ms, duration_ms, depth, error = values
+        data |= {  # written out, it is twice as quick as a dict of two lists
+            "trace_id": node[0],
+            "span_id": node[1],
+            "service": service,
+            "name": name,
+            "kind": kind,
+            "status": status,
+            "start_ns": start_ns,
+            "offset_ms": offset_ms,
+            "duration_ms": duration_ms,
+            "depth": depth,
+            "error": error,
+        }
     _leave_out(found, ("start_ns", "offset_ms"), ~known)
-    _leave_out(found, ("duration_ms",), ~np.isfinite(columns["duration_ms"]))
+    _leave_out(found, ("duration_ms",), ~np.isfinite(duration))
     for name in ("trace_id", "span_id", "service", "name", "kind", "status"):
         _leave_out(found, (name,), spans[name].isna().to_numpy()[rows])
 
@@ -161,8 +169,9 @@ def _texts(column: pd.Series, rows: NDArray[Any]) -> list[str]:
 def _child_edges(forest: Forest, keys: list[_Node]) -> Iterator[tuple[_Node, _Node, dict[str, float]]]:
     child = forest.order[forest.parent[forest.order] >= 0]
     parent = forest.parent[child]
-    for tail, head, offset in zip(parent.tolist(), child.tolist(), _offsets(forest, parent, child), strict=True):
-        yield keys[tail], keys[head], {} if offset is None else {"offset_ms": offset}
+    tails, heads = ([keys[row] for row in rows.tolist()] for rows in (parent, child))
+    data = [{} if offset is None else {"offset_ms": offset} for offset in _offsets(forest, parent, child)]
+    return zip(tails, heads, data, strict=True)
 
 
 def _offsets(forest: Forest, tail: NDArray[Any], head: NDArray[Any]) -> list[float | None]:

@@ -129,7 +129,7 @@ def to_text(trace: pd.DataFrame, *, width: int = 100, max_rows: int = 200) -> st
 def to_mermaid(trace: pd.DataFrame, *, max_rows: int = 200) -> str:
     """Return a Mermaid Gantt diagram, which GitHub, GitLab and many wikis draw: one section a service, one bar a span.
 
-    Spans on the critical path are marked ``crit``, other errors ``active``; spans of no length are milestones. Times are in
+    Spans on the critical path are marked ``crit``, errors ``active`` and ``!``; spans of no length are milestones. Times are in
     milliseconds from the start of the trace; of a trace shorter than 10 ms, in microseconds. Spans without a start are left out.
 
     Parameters

@@ -26,7 +26,14 @@ _DIMMED: Final = 0.7
 
 
 def draw_bars(
-    ax: Axes, rows: TraceRows, kept: NDArray[np.int64], fills: list[str], *, loose: NDArray[np.bool_], thinnest: float
+    ax: Axes,
+    rows: TraceRows,
+    kept: NDArray[np.int64],
+    fills: list[str],
+    patterns: list[str],
+    *,
+    loose: NDArray[np.bool_],
+    thinnest: float,
 ) -> None:
     """Draw a bar for each span that has a length, a tick for each that has none or an unknown one.
 
@@ -34,8 +41,8 @@ def draw_bars(
     ----------
     kept
         The rows to draw, from top to bottom.
-    fills
-        A colour for each of them.
+    fills, patterns
+        A colour and a hatching for each of them.
     loose
         Which of them hang loosely in the trace: dashed edges.
     thinnest
@@ -46,19 +53,22 @@ def draw_bars(
     instant = is_instant(rows)[kept]
     y = np.arange(len(kept), dtype=float)
     edges = [LIGHT.error if failed else outline(fill) for fill, failed in zip(fills, error.tolist(), strict=True)]
-    long = np.flatnonzero(~instant & np.isfinite(start))
-    ax.add_collection(
-        PolyCollection(
-            boxes(start[long], np.maximum(end[long], start[long] + thinnest), y[long], BAR_HEIGHT),
-            facecolors=[fills[at] for at in long.tolist()],
-            edgecolors=[edges[at] for at in long.tolist()],
-            linewidths=np.where(error[long], 1.4, np.where(loose[long], 0.9, 0.5)),
-            linestyles=[(0, (3, 2)) if dashed else "-" for dashed in loose[long].tolist()],
-            label="_bars",
-            zorder=3,
-        ),
-        autolim=False,
-    )
+    long = ~instant & np.isfinite(start)
+    for pattern in sorted(set(patterns)):  # a collection has one hatching
+        some = np.flatnonzero(long & (np.array(patterns) == pattern))
+        ax.add_collection(
+            PolyCollection(
+                boxes(start[some], np.maximum(end[some], start[some] + thinnest), y[some], BAR_HEIGHT),
+                facecolors=[fills[at] for at in some.tolist()],
+                edgecolors=[edges[at] for at in some.tolist()],
+                linewidths=np.where(error[some], 1.4, np.where(loose[some], 0.9, 0.5)),
+                linestyles=[(0, (3, 2)) if dashed else "-" for dashed in loose[some].tolist()],
+                hatch=pattern or None,
+                label="_bars",
+                zorder=3,
+            ),
+            autolim=False,
+        )
     short = np.flatnonzero(instant & np.isfinite(start))
     if len(short):
         ax.add_collection(

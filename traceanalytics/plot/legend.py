@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,12 +33,12 @@ class Legend:
         self._handles: list[Any] = []
         self._folded = 0
 
-    def add_service(self, name: str, color: str) -> None:
-        """Add the colour of a service."""
+    def add_service(self, name: str, color: str, pattern: str) -> None:
+        """Add the colour of a service, and the pattern on it."""
         if len(self._texts) < _MOST_SERVICES:
             self._add(
                 self._letters.cut(self._letters.clean(name[:200]), 2.2),
-                Patch(facecolor=color, edgecolor=outline(color), linewidth=0.5),
+                Patch(facecolor=color, edgecolor=outline(color), linewidth=0.5, hatch=pattern),
             )
         else:
             self._folded += 1
@@ -73,7 +74,7 @@ class Legend:
 
     def lines(self, width: float) -> int:
         """Return how many lines the legend takes in a width of inches."""
-        return math.ceil(len(self._texts) / self._columns(width))
+        return math.ceil(len(self._texts) / max(self._columns(width), 1))
 
     def draw(self, ax: Axes, left: float, bottom: float, width: float, transform: Any) -> None:
         """Draw it with its lower left corner at a place of the coordinates ``transform``."""
@@ -97,10 +98,16 @@ class Legend:
         self._handles.append(handle)
 
     def _columns(self, width: float) -> int:
-        """Return the greatest number of columns with which the lines fit; a column is as wide as its widest text."""
+        """Return the number of columns with which there are fewest lines, as even as can be.
+
+        A column is as wide as its widest text, and matplotlib fills columns from the top, the first ones with one entry more.
+        """
         widths = [self._letters.width(text) + _HANDLE for text in self._texts]
-        for columns in range(len(widths), 1, -1):
-            rows = math.ceil(len(widths) / columns)
-            if sum(max(widths[at : at + rows]) for at in range(0, len(widths), rows)) <= width:
+        for lines in range(1, len(widths)):
+            columns = math.ceil(len(widths) / lines)
+            longer = len(widths) - columns * (len(widths) // columns)
+            sizes = [len(widths) // columns + (at < longer) for at in range(columns)]
+            stops = list(itertools.accumulate(sizes))
+            if sum(max(widths[stop - size : stop]) for stop, size in zip(stops, sizes, strict=True)) <= width:
                 return columns
-        return 1
+        return min(len(widths), 1)

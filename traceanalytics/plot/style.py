@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from typing import Final, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from matplotlib import colors
 
 from traceanalytics.config import options
 from traceanalytics.errors import OptionError
 
-__all__ = ["LIGHT", "NO_SERVICE", "PALETTE", "Theme", "mixed", "outline", "service_color"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["LIGHT", "NO_SERVICE", "PALETTE", "Theme", "mixed", "outline", "service_color", "service_patterns"]
 
 PALETTE: Final = (
     "#e69f00",
@@ -35,6 +39,8 @@ PALETTE: Final = (
 They were chosen one after the other, each as far as possible from those before it for normal sight, deuteranopia,
 protanopia and tritanopia alike; the tests measure the distances.
 """
+
+_PATTERNS: Final = ("", "////", "....", "xxxx", "----")
 
 NO_SERVICE: Final = "#a6a6a6"
 """Spans whose service is unknown."""
@@ -75,7 +81,7 @@ def service_color(service: str | None) -> str:
     """Return the colour of a service as ``#rrggbb``: that of ``ta.options.service_colors``, else one that its name determines.
 
     The same name has the same colour in every picture and every session. There are 16 colours, so different services may
-    share one.
+    share one; within a picture, patterns tell them apart.
 
     Raises
     ------
@@ -98,6 +104,21 @@ def service_color(service: str | None) -> str:
             f"ta.options.service_colors[{service!r}] is {chosen!r}, which is no colour; give a name or '#rrggbb'"
         )
     return colors.to_hex(chosen)
+
+
+def service_patterns(services: Iterable[str | None]) -> dict[str | None, str]:
+    """Return a hatching for each service of a picture: none for the first by name of each colour, others for the further ones.
+
+    >>> service_patterns(["cart", "redis", "web"])
+    {'cart': '', 'redis': '////', 'web': ''}
+    """
+    found: dict[str | None, str] = {}
+    seen: Counter[str] = Counter()
+    for service in sorted(set(services), key=lambda name: (name is None, name or "")):
+        color = service_color(service)
+        found[service] = _PATTERNS[seen[color] % len(_PATTERNS)]
+        seen[color] += 1
+    return found
 
 
 def outline(color: str) -> str:

@@ -16,7 +16,7 @@ from traceanalytics.plot.canvas import make_room, new_axes, size_of
 from traceanalytics.plot.legend import ROW_HEIGHT, Legend
 from traceanalytics.plot.lettering import Lettering
 from traceanalytics.plot.row_labels import RowLabels
-from traceanalytics.plot.style import LIGHT, service_color
+from traceanalytics.plot.style import LIGHT, service_color, service_patterns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,7 @@ def waterfall(
 ) -> Axes:
     """Draw a trace over time: one row a span, parents above their children, the colour that of the service.
 
+    Services whose names give them the same colour are told apart by a pattern; ``ta.options.service_colors`` sets colours.
     Spans without a length, and those whose end is unknown, are ticks. Errors have a red edge and a ``!``; roots other than the
     main one and children that outlive a parent of their service have dashed edges; events are diamonds, exceptions red ones.
 
@@ -95,12 +96,15 @@ def waterfall(
         raise OptionError(f"title={title!r} is no text; give a text, '' for no title, or None for the default one")
     rows = trace_rows(trace)
     kept, hidden = fold(rows, max_rows)
-    fills = [service_color(rows.service[at]) for at in kept.tolist()]
+    services = [rows.service[at] for at in kept.tolist()]
+    fills = [service_color(service) for service in services]
     loose = ((rows.parent < 0) & (np.arange(len(rows.row)) != rows.main_root) | rows.detached)[kept]
     pale = ~rows.error[kept] if highlight == "errors" else np.zeros(len(kept), dtype=bool)
     legend = Legend()
-    for service, fill in {rows.service[at]: fill for at, fill in zip(kept.tolist(), fills, strict=True)}.items():
-        legend.add_service("(no service)" if service is None else service, fill)
+    pattern_of = service_patterns(services)
+    for service in dict.fromkeys(services):
+        name = "(no service)" if service is None else service
+        legend.add_service(name, service_color(service), pattern_of[service])
     legend.add_marks(
         path=highlight == "critical_path" and len(rows.path) > 0,
         waiting=highlight == "critical_path" and bool(rows.path_waits.any()),
@@ -116,6 +120,7 @@ def waterfall(
         rows,
         kept,
         [dimmed(fill) if faint else fill for fill, faint in zip(fills, pale.tolist(), strict=True)],
+        [pattern_of[service] for service in services],
         loose=loose,
         thinnest=0.015 * layout.inch,
     )
@@ -191,7 +196,7 @@ class _Layout:
             )
             y += 0.17
         self.ax.set_title(
-            letters.cut(text, width), loc="left", x=-self.label_width / self.width, y=1 + y / self.height, pad=0,
+            letters.cut(text, width), loc="left", x=-self.label_width, y=y, transform=above_axes,
             fontsize=letters.size, fontweight=letters.weight, color=LIGHT.text, parse_math=False, usetex=False,
         )  # fmt: skip
 
