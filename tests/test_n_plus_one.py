@@ -339,7 +339,7 @@ def test_the_shop_without_faults_has_none():
     spans, truth = Shop(seed=4).run(400)
     assert {"fan_out", "polling", "pagination", "cache"} <= set(truth.groups.group_kind)
     assert len(n_plus_one(spans)) == 0
-    assert len(n_plus_one(spans, min_calls=2)) == 0
+    assert len(n_plus_one(spans, min_calls=3)) == 0  # of two calls nobody can tell a poll
     assert len(retries(spans)) == 0
 
 
