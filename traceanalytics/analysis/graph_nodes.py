@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
 from traceanalytics.analysis.call_targets import NODE_KINDS, UNKNOWN, CallTargets
+from traceanalytics.analysis.xml_text import xml_text
 from traceanalytics.spans.columns import codes_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphNodes"]
 
-_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _BY_RANK: Final = np.array(
     [NODE_KINDS.index(kind) for kind in ("database", "broker", "service", "external", "unknown")]
 )
@@ -40,7 +39,7 @@ class GraphNodes:
         """Set up the nodes; ``head`` is, by row, the first span of the call that a span belongs to (-1: none)."""
         code, services, names = _named(spans, level)
         texts = [f"{s}: {o}" for s, o in zip(services, names, strict=True)] if names else services
-        virtual = [_printable(text) for text in targets.labels]
+        virtual = [xml_text(text) for text in targets.labels]
         number, distinct = pd.factorize(pd.Index([*texts, *virtual, UNKNOWN], dtype="str"), sort=True)
         self._of_label = number[len(texts) :]  # the last one, for the label -1, is the unknown node
         self.of_span = np.where(head >= 0, number[code[head]], -1)
@@ -83,17 +82,12 @@ class GraphNodes:
 def _named(spans: pd.DataFrame, level: str) -> tuple[NDArray[np.int64], list[str], list[str]]:
     """Return codes of the spans, and for each code its service and, at level "operation", its name."""
     codes, labels = codes_of(spans["service"])
-    services = [*(_printable(str(label)) for label in labels), UNKNOWN]
+    services = [*(xml_text(str(label)) for label in labels), UNKNOWN]
     code = np.where(codes < 0, len(labels), codes).astype(np.int64)
     if level == "service":
         return code, services, []
     name, labels = codes_of(spans["name"])
-    names = [*(_printable(str(label)) for label in labels), UNKNOWN]
+    names = [*(xml_text(str(label)) for label in labels), UNKNOWN]
     code, pairs = pd.factorize(code * len(names) + np.where(name < 0, len(labels), name))
     service, name = np.divmod(pairs, len(names))
     return code, [services[at] for at in service.tolist()], [names[at] for at in name.tolist()]
-
-
-def _printable(text: str) -> str:
-    """Return the text without what XML forbids, so that GraphML can hold it."""
-    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)

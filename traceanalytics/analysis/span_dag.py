@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 import pandas as pd
 
 from traceanalytics.analysis.trace_rows import trace_origins
+from traceanalytics.analysis.xml_text import xml_text
 from traceanalytics.spans.columns import NAT, codes_of
 from traceanalytics.spans.error_rule import is_error
 from traceanalytics.spans.items import links as links_of
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["span_graph"]
 
 _Node = tuple[Any, ...]
-_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def span_graph(spans: pd.DataFrame, *, links: bool = False) -> nx.DiGraph[Any]:
@@ -161,7 +160,7 @@ def _leave_out(found: list[dict[str, Any]], names: tuple[str, ...], missing: NDA
 def _texts(column: pd.Series, rows: NDArray[Any]) -> list[str]:
     """Return plain texts of rows, "" where missing; every different one is looked at once."""
     codes, labels = codes_of(column)
-    texts = [_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", str(label)) for label in labels]
+    texts = [xml_text(str(label)) for label in labels]
     texts.append("")  # serves the code -1
     return [texts[code] for code in codes[rows].tolist()]
 

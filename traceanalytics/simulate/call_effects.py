@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,12 +46,12 @@ _QUEUE_MS: Final = 15.0
 _REFUSED_MS: Final = 1.5
 
 
-class CallEffects(RunState):
+class CallEffects(RunState, ABC):
     """Runs calls; see ``Timing``."""
 
+    @abstractmethod
     def operate(self, task: Task, start: NDArray[np.int64], present: NDArray[np.bool_], force: Force) -> Outcome:
         """Run an operation."""
-        raise NotImplementedError
 
     def guarded(self, shape: CallShape, start: NDArray[np.int64], present: NDArray[np.bool_], force: Force) -> Outcome:
         """Run a call, and return what is left for the caller after retries, deadlines, hedges and fallbacks."""
