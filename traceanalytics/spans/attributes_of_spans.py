@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from traceanalytics.errors import SchemaError
 from traceanalytics.semconv import meanings
@@ -66,7 +67,7 @@ def attribute(spans: pd.DataFrame, key: str) -> pd.Series:
         raise SchemaError(f"the key of an attribute is a text such as 'http.route', found {key!r}")
     scope, bare = scope_and_key(key)
     found = list(_found(spans, bare, scope))
-    values = coalesced(found) if found else pd.array([None] * len(spans), dtype="str")
+    values = coalesced(found) if found else pd.array(pa.nulls(len(spans), pa.large_string()), dtype="str")
     return pd.Series(_with_target(spans, bare, scope, values), index=spans.index, name=key, copy=True)
 
 
