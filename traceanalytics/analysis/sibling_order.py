@@ -68,6 +68,7 @@ def concurrency(spans: pd.DataFrame, *, weights: Weights = None, most_callees: i
         - ``agreeing``, ``refuting`` (int64): parents for and against "a has to be done before b" (``a_before_b``; ``parallel``
           and ``b_before_a``)
         - ``parallelisable`` (bool): the order is refuted at least once, and there is a parent in which they were in sequence
+          and which could have ended earlier (``saving_if_parallel_ms`` > 0)
         - ``saving_if_parallel_ms`` (float64): mean over the parents in which they were in sequence of what the shorter one
           has on the critical path (with all that it calls); missing where they never were
         - ``degree`` (float64): of all parents counted for the operation, time of the children over the time in which any was running: 1 is
@@ -263,7 +264,7 @@ def _table(
         "relation": coded(_relations(observed, together, ahead, behind, undecided), RELATIONS),
         "agreeing": ahead,
         "refuting": together + behind,
-        "parallelisable": (together + behind > 0) & (ahead + behind > 0),
+        "parallelisable": (together + behind > 0) & (ahead + behind > 0) & (saved > 0),
         "saving_if_parallel_ms": np.divide(saved, turns, out=np.full(n, np.nan), where=turns > 0),
         "degree": degree[parent],
         "weighted_parents": group_sums(group, n, np.ones(len(group)), pairs.weight),
