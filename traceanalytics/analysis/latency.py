@@ -8,16 +8,14 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from traceanalytics.analysis.remote_calls import CLIENT, CONSUMER, PRODUCER, SERVER, remote_calls
+from traceanalytics.analysis.remote_calls import CLIENT, CONSUMER, PRODUCER, SERVER, kind_codes, remote_calls
 from traceanalytics.analysis.requests import Entry, cut_off, distinct_traces, requests
 from traceanalytics.analysis.self_time import self_ns
 from traceanalytics.analysis.span_groups import By, span_groups
 from traceanalytics.errors import OptionError
 from traceanalytics.spans.columns import NAT, instants
 from traceanalytics.spans.error_rule import is_error
-from traceanalytics.spans.schema import KIND
 from traceanalytics.topology import Forest
-from traceanalytics.topology.repeats import fixed_codes
 from traceanalytics.weights import Weights, group_quantiles, group_sums, span_weights
 
 if TYPE_CHECKING:
@@ -211,7 +209,7 @@ def operations(
     """
     width = None if freq is None else _width_ns(freq)
     forest = Forest(spans)
-    kind = fixed_codes(spans["kind"], KIND)
+    kind = kind_codes(spans)
     roots = (forest.depth == 0) & ~cut_off(forest)
     called = (forest.depth >= 0) & ((kind == SERVER) | (kind == CONSUMER) | roots)
     groups = span_groups(spans, by, where=called, results=_RED)
@@ -243,10 +241,8 @@ def operations(
 
 def _split(spans: pd.DataFrame, forest: Forest, own: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
     """Part each row's self time into four that add up to it."""
-    kind = fixed_codes(spans["kind"], KIND)
-    # Categories may stand in any order; the pairs must rest on the same reading of them as the rest.
-    kinds = pd.DataFrame({"kind": pd.Categorical.from_codes(kind, dtype=KIND)})
-    calls = remote_calls(kinds, forest)
+    kind = kind_codes(spans)
+    calls = remote_calls(spans, forest)
     gap = np.zeros(forest.n_spans, dtype=np.int64)
     np.add.at(gap, calls.caller[calls.paired], np.maximum(calls.gap_ns[calls.paired], 0))
     gap = np.minimum(gap, own)
