@@ -24,6 +24,7 @@ SEEDS = range(20)
 REQUESTS = 60
 CLEAN = {"clock_skew_ms": 0.0}
 PRICES = "product-db SELECT * FROM prices WHERE sku = $1"
+USERS = "user GET /users/{id}"
 
 ERROR_FAULTS = {
     "propagated": ErrorRate("inventory GET /stock/{sku}", share=0.2),
@@ -57,6 +58,19 @@ def test_the_blame_of_every_failed_request_is_exact(name):
         assert found == real, seed
         failures += len(real)
     assert failures > 0 or name in ("recovered", "handled")
+
+
+@pytest.mark.parametrize("name", ["deep", "exhausted", "timeout", "short timeout", "cancelled"])
+def test_the_cause_of_every_failed_request_has_the_same_word(name):
+    words = set()
+    for seed in SEEDS[:8]:
+        spans, truth = Shop(seed=seed, **CLEAN).run(REQUESTS, faults=[ERROR_FAULTS[name]])
+        both = truth.requests[truth.requests["failed"]].join(
+            ta.attribute_errors(spans)["cause"].rename(index=str), on="trace_id"
+        )
+        assert both["cause"].astype("str").tolist() == both["blame_class"].astype("str").tolist()
+        words |= set(both["cause"])
+    assert words == {"slow" if "timeout" in name else "error"}
 
 
 @pytest.mark.parametrize("name", ["propagated", "exhausted", "timeout", "cancelled"])
@@ -112,21 +126,49 @@ def test_retries_are_found_and_nothing_else(form, fault, skew, least):
     assert hits / real_count >= least
 
 
+LOOPS = {
+    "query": (USERS, "orders-db SELECT * FROM users WHERE id = $1"),
+    "cache": ("user shop.User/Verify", "redis GET session"),
+    "remote": ("frontend GET /account", USERS),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
 @pytest.mark.parametrize(("skew", "least"), [(0.0, 1.0), (5.0, 0.98)])
-def test_calls_in_a_loop_are_found_and_no_decoys(skew, least):
+def test_calls_in_a_loop_are_found_and_no_decoys(name, skew, least):
     hits = found_count = real_count = 0
     for seed in SEEDS:
-        shop = Shop(seed=seed, clock_skew_ms=skew)
-        spans, truth = shop.run(
-            REQUESTS, faults=[NPlusOne(("user GET /users/{id}", "orders-db SELECT * FROM users WHERE id = $1"))]
-        )
-        found, real = found_groups(ta.n_plus_one(spans, min_ms=0, min_share=0), truth), groups(truth, "n_plus_one")
+        spans, truth = Shop(seed=seed, clock_skew_ms=skew).run(REQUESTS, faults=[NPlusOne(LOOPS[name])])
+        found, real = found_groups(ta.n_plus_one(spans), truth), waited_for(groups(truth, "n_plus_one"), spans)
         hits += len(found & real)
         found_count += len(found)
         real_count += len(real)
-    assert real_count > 10
+    assert real_count > 40
     assert hits / found_count >= least
     assert hits / real_count >= least
+
+
+def waited_for(found, spans):
+    """Those of the groups that no consumer of messages is above: nobody waits for it, so they are a finding with limits 0 only."""
+    kind = dict(zip(spans["span_id"], spans["kind"].astype("str"), strict=True))
+    above = dict(zip(spans["span_id"], spans["parent_span_id"], strict=True))
+    kept = set()
+    for group in found:
+        at = next(iter(group))
+        while at in kind and kind[at] != "CONSUMER":
+            at = above[at]
+        kept |= set() if at in kind else {group}
+    return kept
+
+
+def test_without_limits_calls_that_nobody_waits_for_are_found_too():
+    behind = 0
+    for seed in SEEDS[:8]:
+        spans, truth = Shop(seed=seed, **CLEAN).run(REQUESTS, faults=[NPlusOne(LOOPS["query"])])
+        real = groups(truth, "n_plus_one")
+        assert found_groups(ta.n_plus_one(spans, min_ms=0, min_share=0), truth) == real, seed
+        behind += len(real - waited_for(real, spans))
+    assert behind > 10
 
 
 def test_a_shop_without_faults_has_no_findings():
@@ -135,6 +177,7 @@ def test_a_shop_without_faults_has_no_findings():
         assert truth.groups["decoy"].all()
         assert len(ta.retries(spans)) == 0
         assert len(ta.n_plus_one(spans)) == 0
+        assert len(ta.n_plus_one(spans, min_ms=0, min_share=0)) == 0
         assert len(ta.attribute_errors(spans)) == truth.requests["failed"].sum()
 
 

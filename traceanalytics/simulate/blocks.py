@@ -39,6 +39,10 @@ class Requests:
     low: NDArray[np.uint64]
     extra: NDArray[np.bool_]
     touched: dict[int, NDArray[np.bool_]]
+    strength: dict[int, NDArray[np.float64]]
+    """By number of a fault that fades by becoming weaker: its strength, 0 to 1."""
+    window: dict[int, tuple[int, ...]]
+    """By number of a fault: when it begins, ends and has faded, in nanoseconds."""
     tenant: pd.Categorical
     variant: pd.Categorical
     pod: dict[str, NDArray[np.int64]]

@@ -12,6 +12,7 @@ from traceanalytics.simulate.faults import (
     DroppedHeaders,
     HandledError,
     NetworkDelay,
+    NPlusOne,
     RetriesExhausted,
     RetriesRecovered,
     Timeout,
@@ -22,6 +23,7 @@ from traceanalytics.simulate.outcomes import (
     HANDLED,
     NOT_FOUND,
     REFUSED,
+    SLOW,
     SYMPTOM,
     TIMEOUT,
     UNAVAILABLE,
@@ -140,6 +142,9 @@ class CallEffects(RunState, ABC):
     ) -> Outcome:
         """Run one attempt of a call."""
         outer, task = shape.outer, shape.task
+        for number, many in self.on_call(shape, NPlusOne):
+            least = np.where(self.touched[number], rounded_ns(many.least_ms), 0)
+            force.least = least if force.least is None else np.maximum(force.least, least)
         if outer is task.node:
             force.delay = force.delay + hold
             if outer.kind == "CLIENT":
@@ -181,7 +186,7 @@ class CallEffects(RunState, ABC):
             mine, theirs = (name.partition(" ")[0] for name in slow.edge)
             culprit = mine == shape.caller.service if slow.side == "caller" else theirs == target.service
             if culprit:
-                added = np.where(present & self.touched[number], rounded_ns(slow.ms), 0)
+                added = self.added(number, present, rounded_ns(slow.ms))
                 if slow.side == "caller":
                     there = there + added
                 else:
@@ -190,7 +195,7 @@ class CallEffects(RunState, ABC):
         for number, busy in self.of_kind(CpuContention):
             if busy.service == target.service and busy.gap_ms:
                 waits = self.draws.lognormal_ns(f"{outer.path} queue", busy.gap_ms, 0.4)
-                added = np.where(present & self.touched[number], waits, 0)
+                added = self.added(number, present, waits)
                 there = there + added
                 self.inject(number, outer.number, present & self.touched[number], added)
         return there, back
@@ -211,7 +216,7 @@ class CallEffects(RunState, ABC):
         """End the caller's span at its deadline; the callee does not know."""
         outer, callee = shape.outer.number, shape.task.node.number
         outcome.end = np.where(hit, limit, outcome.end)
-        outcome.fail(hit, callee, TIMEOUT, number)
+        outcome.fail(hit, callee, TIMEOUT if callee == outer else SLOW, number)
         self.end[outer] = np.where(hit, limit, self.end[outer])
         self.failure[outer] = np.where(hit, TIMEOUT, self.failure[outer])
         self.origin[outer] = np.where(hit, True, self.origin[outer])

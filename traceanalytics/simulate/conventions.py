@@ -100,7 +100,9 @@ def _http(node: Node) -> dict[str, Any]:
     if node.kind == "SERVER":
         return {"http.request.method": method, "http.route": route}
     scheme = "https" if node.peer is not None and node.peer.kind == "external" else "http"
-    return {"http.request.method": method, "url.full": f"{scheme}://{node.peer.name if node.peer else ''}{route}"}
+    query = _formatted(node.operation.attributes.get("url.query", ""), node.instance)
+    url = f"{scheme}://{node.peer.name if node.peer else ''}{route}{'?' if query else ''}{query}"
+    return {"http.request.method": method, "url.full": url}
 
 
 def _grpc(node: Node) -> dict[str, Any]:

@@ -1,19 +1,32 @@
 """What can go wrong, as small frozen dataclasses: handed to ``Shop.run(faults=[...])``.
 
 ``operation`` takes the key of an operation (``"product GET /products/{id}"``) or a service, which means all of its operations.
-``edge`` takes such a pair, caller and callee. ``share`` is the share of the requests that a fault may touch and ``between`` the
-part of the run (0 to 1) in which it may; a fault touches every call that it names in such a request.
+``edge`` takes such a pair, caller and callee. ``share`` is the share of the requests that a fault may touch; a fault touches
+every call that it names in such a request.
+
+When it may: ``between`` is a part of the run (0 to 1); ``start_s`` and ``duration_s`` are an incident in seconds after the
+beginning of the run (without a duration: to its end). Real faults outlast their end: after it, the fault fades over ``fade_s``
+seconds, evenly from all of its strength to none. What adds time or shifts clocks (``SlowOperation``, ``NetworkDelay``,
+``CpuContention``, ``ClockSkew``) becomes weaker request by request, everything else rarer.
+
+>>> from traceanalytics.simulate import CpuContention, Shop
+>>> busy = CpuContention("product", start_s=60, duration_s=120, fade_s=150)
+>>> spans, truth = Shop(seed=1).run(400, rate=1, faults=[busy])
+>>> touched = truth.requests.loc[truth.requests["added_ms"] > 0, "begin"]
+>>> (touched.min() - truth.faults["begin"][0]).total_seconds() < 10, touched.max() < truth.faults["faded"][0]
+(True, True)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from traceanalytics.errors import OptionError, check_option
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
@@ -40,16 +53,27 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What all faults have: the share of the requests, and the part of the run."""
+    """What all faults have: the share of the requests, and when it is."""
 
     share: float = 1.0
     between: tuple[float, float] = (0.0, 1.0)
+    start_s: float | None = None
+    duration_s: float | None = None
+    fade_s: float = 0.0
+
+    weakens: ClassVar[bool] = False
+    """Whether it fades by less strength in each request, not by fewer requests."""
 
     def __post_init__(self) -> None:
         low, high = self.between
+        times = (self.start_s or 0.0, self.duration_s or 0.0, self.fade_s)
+        if not all(0 <= seconds < np.inf for seconds in times):
+            raise OptionError(f"{self!r}: start_s, duration_s and fade_s are numbers of seconds, not negative")
+        if self.in_seconds and (low, high) != (0, 1):
+            raise OptionError(f"{self!r}: give either between, or start_s and duration_s")
         if not (0 <= self.share <= 1 and 0 <= low <= high <= 1):
             raise OptionError(f"{self!r}: share and between lie between 0 and 1")
-        for name in ("ms", "deadline_ms", "slow_ms", "backoff_ms", "gap_ms"):
+        for name in ("ms", "deadline_ms", "slow_ms", "backoff_ms", "gap_ms", "least_ms"):
             if getattr(self, name, 0) < 0 and not isinstance(self, ClockSkew):
                 raise OptionError(f"{self!r}: {name} is not negative")
         edge = getattr(self, "edge", ("", ""))
@@ -60,10 +84,31 @@ class Fault:
     def _check(self) -> None:
         """Refuse values that only this fault knows to be wrong."""
 
-    def coin(self, toss: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which requests are touched, by their random numbers and their places in the run (0 to 1)."""
+    @property
+    def in_seconds(self) -> bool:
+        """Whether it is an incident at a time, not in a part of the run."""
+        return self.start_s is not None or self.duration_s is not None
+
+    def window(self, length_s: float) -> tuple[float, float, float]:
+        """Return begin, end, and end of fading, in parts of a run that lasts so long."""
         low, high = self.between
-        touched: NDArray[np.bool_] = (toss < self.share) & (at >= low) & (at <= high)
+        if self.in_seconds:
+            low = (self.start_s or 0.0) / length_s
+            high = 1.0 if self.duration_s is None else low + self.duration_s / length_s
+        return low, high, high + self.fade_s / length_s
+
+    def strength(self, at: NDArray[np.float64], length_s: float) -> NDArray[np.float64]:
+        """Return how strong it is, 0 to 1, at places in the run (0 to 1)."""
+        low, high, faded = self.window(length_s)
+        inside = ((at >= low) & (at <= high)).astype(np.float64)
+        if faded <= high:
+            return inside
+        fading: NDArray[np.float64] = np.where(at > high, np.clip((faded - at) / (faded - high), 0.0, 1.0), inside)
+        return fading
+
+    def coin(self, toss: NDArray[np.float64], strength: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which requests are touched, by their random numbers and the strength at their time."""
+        touched: NDArray[np.bool_] = toss < self.share * (strength > 0 if self.weakens else strength)
         return touched
 
     def named(self) -> dict[str, str | None]:
@@ -80,6 +125,7 @@ class SlowOperation(Fault):
 
     operation: str
     ms: float = 200.0
+    weakens: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -93,6 +139,7 @@ class NetworkDelay(Fault):
     edge: tuple[str, str]
     ms: float = 200.0
     side: str = "callee"
+    weakens: ClassVar[bool] = True
 
     def _check(self) -> None:
         check_option("side", self.side, ("caller", "callee"))
@@ -110,6 +157,7 @@ class CpuContention(Fault):
     service: str
     factor: float = 8.0
     gap_ms: float = 45.0
+    weakens: ClassVar[bool] = True
 
     def _check(self) -> None:
         if self.factor < 1:
@@ -184,10 +232,17 @@ class CancelledSiblings(Fault):
 
 @dataclass(frozen=True)
 class NPlusOne(Fault):
-    """The call is made ``count`` times."""
+    """The call is made ``count`` times, and each time the callee needs at least ``least_ms``.
+
+    Why the floor: a loop over a cache of a fraction of a millisecond is bad manners that nobody notices. With five calls or
+    more and the default, what a user waits for lasts at least the 10 ms from which ``ta.n_plus_one`` reports it. Where nobody
+    waits (below a consumer of messages, or beside a slower call), calls in a loop are no less in the truth, and ``ta.n_plus_one`` shows them
+    with ``min_ms=0, min_share=0``.
+    """
 
     edge: tuple[str, str]
     count: int = 12
+    least_ms: float = 2.0
 
     def _check(self) -> None:
         if not 2 <= self.count <= 1000:
@@ -214,6 +269,7 @@ class ClockSkew(Fault):
 
     service: str
     ms: float = 50.0
+    weakens: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from traceanalytics.simulate.column_arrays import hex_texts
 from traceanalytics.simulate.faults import ClockSkew, SilentService
-from traceanalytics.simulate.outcomes import BLAME_CLASSES
+from traceanalytics.simulate.outcomes import CAUSES, ERROR, SLOW, TIMEOUT
 from traceanalytics.simulate.span_truth import call_groups, span_roles
 from traceanalytics.spans.columns import coded, instants
 
@@ -40,11 +40,13 @@ class Truth:
         NetworkDelay or CpuContention added to the span, or on a CLIENT span to the gap into its callee; else NaN).
     faults
         One row a fault, in the order given: ``kind``, ``service`` and ``operation`` to blame, ``caller`` of an edge, ``share``,
+        ``begin``, ``end`` and ``faded`` (when it has no effect any more, ``end`` where it does not fade),
         ``affected_requests``, ``failures`` (user-facing ones that there would not be without it), ``mean_added_ms`` (mean of
         ``added_ms_<n>`` over the affected requests).
     requests
         One row a request, in the order of their beginnings: ``trace_id``, ``entry`` (operation), ``begin``, ``failed``
-        (user-facing), ``blame_span_id`` and ``blame_class`` ("error", "timeout", or "slow" for a request that did not fail but
+        (user-facing), ``blame_span_id`` and ``blame_class`` (the words of ``cause`` in ``ta.attribute_errors``: "error"; "slow",
+        it was running when a caller gave up; "timeout", it gave up, and what it waited for writes no spans. Also "slow" for a request that did not fail but
         took longer by a SlowOperation, a NetworkDelay or CpuContention: the span with the largest ``injected_ms``; missing where nothing is to blame, the id also where the span was not emitted), ``blame_fault``,
         ``root_ms``, ``added_ms`` (root_ms minus what it would be without any fault, the same random numbers given), and
         ``added_ms_<n>`` (minus what it would be without fault n). NaN for the requests that are there only because of a fault.
@@ -76,7 +78,7 @@ def truth_of(
     order = np.argsort(requests.begin, kind="stable")
     made = _requests(table, blocks, requests, active, entries=entries, without=without)
     affected = _affected(blocks, requests, active)
-    faults = _faults(made, active, affected, without=without, blocks=blocks)
+    faults = _faults(made, active, affected, without=without, blocks=blocks, window=requests.window)
     return Truth(
         span_roles(blocks, active),
         faults,
@@ -110,10 +112,11 @@ def _requests(
         slow = ~run.outcome.failed & (slowest >= 0) & (added[-1][mine] > 0)
         node = np.select([run.outcome.failed, slow], [blamed, slowest], -1)
         fault[mine] = np.select([run.outcome.failed, slow], [by, slowed_by], -1)
-        cause[mine] = np.select([run.outcome.failed, slow], [run.outcome.blame_class.astype(np.int64), 0], -1)
+        cause[mine] = np.select([run.outcome.failed, slow], [run.outcome.blame_class.astype(np.int64), SLOW], -1)
         there = (node >= 0) & (block.labels[np.maximum(node, 0), np.arange(len(mine))] >= 0)
         place[mine] = np.where(there, node + block.offset, 0)
         blame[mine] = there
+    words = {ERROR: CAUSES.index("error"), TIMEOUT: CAUSES.index("timeout"), SLOW: CAUSES.index("slow")}
     ids = hex_texts(table.span_number(place, np.arange(count)), keep=blame > 0)
     made = {
         "trace_id": pd.array(hex_texts(requests.high, requests.low), dtype="str"),
@@ -121,9 +124,7 @@ def _requests(
         "begin": instants(requests.begin),
         "failed": failed,
         "blame_span_id": pd.array(ids, dtype="str"),
-        "blame_class": coded(
-            np.select([cause == 1, cause == 3, cause == 0], [0, 1, 2], -1), [*BLAME_CLASSES.values(), "slow"]
-        ),
+        "blame_class": coded(np.select([cause == code for code in words], list(words.values()), -1), CAUSES),
         "blame_fault": pd.arrays.IntegerArray(np.maximum(fault, 0).astype(np.int64), fault < 0),
         "root_ms": root / 1e6,
         "added_ms": added[-1],
@@ -164,6 +165,7 @@ def _faults(
     *,
     without: dict[int, list[tuple[NDArray[np.int64], NDArray[np.bool_]]]],
     blocks: Sequence[Block],
+    window: dict[int, tuple[int, ...]],
 ) -> pd.DataFrame:
     rows = []
     for each in active:
@@ -177,6 +179,7 @@ def _faults(
                 "kind": type(each.fault).__name__,
                 **each.fault.named(),
                 "share": each.fault.share,
+                **dict(zip(("begin", "end", "faded"), window[each.number], strict=True)),
                 "affected_requests": int(affected[each.number].sum()),
                 "failures": int(
                     (made["failed"].to_numpy(bool) & (extra & affected[each.number] | ~spared & ~extra)).sum()
@@ -190,6 +193,9 @@ def _faults(
         "operation": "str",
         "caller": "str",
         "share": "float64",
+        "begin": "datetime64[ns, UTC]",
+        "end": "datetime64[ns, UTC]",
+        "faded": "datetime64[ns, UTC]",
         "affected_requests": "int64",
         "failures": "int64",
         "mean_added_ms": "float64",

@@ -33,9 +33,9 @@ def log_lines(spans: pd.DataFrame) -> pd.DataFrame:
     >>> shop = Shop(seed=1)
     >>> spans, truth = shop.run(20)
     >>> shop.logs(spans)[["service", "level", "trace_id"]].head(2)
-       service level trace_id
-    0     user  INFO      NaN
-    1  product  INFO      NaN
+      service level trace_id
+    0    user  INFO      NaN
+    1    user  INFO      NaN
     """
     check_spans(spans, "trace_id", "name", "service", "kind", "start_time", "duration_ms", "status", "status_message")
     failed = is_error(spans).to_numpy(bool)

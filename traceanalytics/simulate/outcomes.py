@@ -11,15 +11,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "BLAME_CLASSES",
     "CANCELLED",
     "CAUSE",
+    "CAUSES",
     "DECOY",
     "ERROR",
     "HANDLED",
     "NOT_FOUND",
     "REFUSED",
     "ROLES",
+    "SLOW",
     "SYMPTOM",
     "TIMEOUT",
     "UNAVAILABLE",
@@ -36,6 +37,8 @@ CANCELLED: Final = 4
 UPSTREAM: Final = 5
 NOT_FOUND: Final = 6
 REFUSED: Final = 7
+SLOW: Final = 8
+"""No failure of a span, but the reason for one of its caller's."""
 
 CAUSE: Final = 1
 SYMPTOM: Final = 2
@@ -43,7 +46,8 @@ HANDLED: Final = 3
 DECOY: Final = 4
 ROLES: Final = ("", "cause", "symptom", "handled", "decoy")
 
-BLAME_CLASSES: Final = {ERROR: "error", TIMEOUT: "timeout"}
+CAUSES: Final = ("error", "timeout", "cancellation", "slow")
+"""The words that ``attribute_errors`` uses for causes."""
 
 
 @dataclass
@@ -92,6 +96,8 @@ class Force:
     quick: NDArray[np.bool_]
     fast: NDArray[np.bool_]
     not_found: NDArray[np.bool_]
+    least: NDArray[np.int64] | None = None
+    """Nanoseconds that the operation itself takes at least."""
 
     @classmethod
     def none(cls, count: int) -> Force:
@@ -112,6 +118,7 @@ class Force:
             self.quick.copy(),
             self.fast.copy(),
             self.not_found.copy(),
+            self.least,
         )
 
     def fail(self, mask: NDArray[np.bool_], failure: int, fault: int) -> None:

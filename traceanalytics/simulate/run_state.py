@@ -51,11 +51,13 @@ class RunState:
         active: Sequence[Active],
         *,
         touched: dict[int, NDArray[np.bool_]],
+        strength: dict[int, NDArray[np.float64]],
         begin: NDArray[np.int64],
     ) -> None:
         self.template = template
         self.draws = draws
         self.touched = touched
+        self.strength = strength
         self.begin = begin
         self.count = len(begin)
         self._active = active
@@ -94,6 +96,13 @@ class RunState:
         """Return the faults of a kind that name the caller and callee of this call."""
         topology = self.template.topology
         return on_edge(topology, self._active, (shape.caller, topology.operations[shape.call.to]), kind)
+
+    def added(self, number: int, mask: NDArray[np.bool_], ns: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """Return the time that a fault adds to what it touches, less where it fades."""
+        strength = self.strength.get(number)
+        if strength is not None:
+            ns = np.rint(ns * strength).astype(np.int64)
+        return np.where(mask & self.touched[number], ns, 0)
 
     def mark(self, number: int, node: int, mask: NDArray[np.bool_], role: int) -> None:
         """Note the part that a span has in a fault."""

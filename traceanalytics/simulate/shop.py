@@ -120,6 +120,9 @@ class Shop:
         if begin.tz is None:
             raise OptionError(f"start={start!r} has no time zone; use pd.Timestamp(..., tz='UTC')")
         known = checked_faults(faults, self.topology)
+        late = [fault for fault in known if requests and (fault.start_s or 0) > requests / rate]
+        if late:
+            raise OptionError(f"{late[0]!r}: {requests} requests at {rate:g} a second last {requests / rate:g} s")
         active = [Active(number, fault) for number, fault in enumerate(known)]
         drawn = self._requests(requests, rate, begin.as_unit("ns").value, active)
         blocks, without = self._blocks(drawn, active)
@@ -148,17 +151,28 @@ class Shop:
                 draws: Draws = draws,
                 mine: NDArray[np.int64] = mine,
             ) -> Timing:
-                touched = {a.number: drawn.touched[a.number][mine] for a in some}
-                timing = Timing(template, draws, some, touched=touched, begin=drawn.begin[mine])
+                timing = Timing(
+                    template,
+                    draws,
+                    some,
+                    touched={a.number: drawn.touched[a.number][mine] for a in some},
+                    strength={a.number: drawn.strength[a.number][mine] for a in some if a.number in drawn.strength},
+                    begin=drawn.begin[mine],
+                )
                 timing.run()
                 return timing
 
             timing = timed(active)
             blocks.append(Block.of(timing, mine, offset, active))
             offset += len(template.nodes)
+            here = [a for a in active if template.concerns(a.fault)]
+            known = {tuple(here): (timing.end[0] - timing.start[0], timing.outcome.failed)}
             for left_out, results in without.items():
-                other = timed([a for a in active if left_out not in (-1, a.number)]) if active else timing
-                results.append((other.end[0] - other.start[0], other.outcome.failed))
+                others = tuple(a for a in here if left_out not in (-1, a.number))
+                if others not in known:
+                    other = timed(others)
+                    known[others] = (other.end[0] - other.start[0], other.outcome.failed)
+                results.append(known[others])
         return blocks, without
 
     def _requests(self, count: int, rate: float, start: int, active: Sequence[Active]) -> Requests:
@@ -167,25 +181,28 @@ class Shop:
         shares = np.cumsum([e.weight for e in entries])
         draws = Draws(self.seed, count)
         arrival = np.cumsum(-np.log1p(-draws.uniform("arrival"))) / rate
-        at = np.minimum(arrival / (count / rate), 1.0) if count else arrival
+        length_s = count / rate if count else 1.0
+        at = np.minimum(arrival / length_s, 1.0)
         entry = np.searchsorted(shares, draws.uniform("entry") * shares[-1], side="right")
-        more = [self._more(a, entry, at) for a in active if isinstance(a.fault, FastFailures)]
+        more = [self._more(a, entry, at, length_s) for a in active if isinstance(a.fault, FastFailures)]
         extra_of = np.concatenate([np.full(count, -1), *(np.full(len(e), n) for n, e, _ in more)])
         at = np.concatenate([at, *(places for _, _, places in more)])
         arrival = np.concatenate([arrival, *(places * count / rate for _, _, places in more)])
         entry = np.concatenate([entry, *(e for _, e, _ in more)])
         begin = start + np.rint(arrival * 1e9).astype(np.int64)
         draws = Draws(self.seed, len(begin))
-        touched = {}
+        touched, strength, window = {}, {}, {}
         for each in active:
-            coin = each.fault.coin(draws.uniform(f"fault {each.number}"), at) & (
-                (extra_of < 0) | (extra_of == each.number)
-            )
+            window[each.number] = tuple(start + round(p * length_s * 1e9) for p in each.fault.window(length_s))
+            strong = each.fault.strength(at, length_s)
+            coin = each.fault.coin(draws.uniform(f"fault {each.number}"), strong) & (extra_of < 0)
             touched[each.number] = coin | (extra_of == each.number)
+            if each.fault.weakens and each.fault.fade_s:
+                strength[each.number] = strong
         key = mixed(np.arange(len(begin), dtype=np.uint64) + mixed(np.array([self.seed % 2**64], np.uint64)))
         tenants = np.minimum(np.floor(8 * draws.uniform("tenant") ** 2), 7).astype(np.int64)
         variants = (draws.uniform("variant") < 0.5).astype(np.int64)
-        pod, clock = self._pods(draws, active, touched)
+        pod, clock = self._pods(draws, active, touched, strength)
         return Requests(
             entry,
             begin,
@@ -193,6 +210,8 @@ class Shop:
             mixed(~key),
             extra_of >= 0,
             touched,
+            strength,
+            window,
             coded(tenants, _TENANTS),
             coded(variants, ["control", "treatment"]),
             pod,
@@ -200,19 +219,30 @@ class Shop:
         )
 
     def _more(
-        self, each: Active, entry: NDArray[np.int64], at: NDArray[np.float64]
+        self, each: Active, entry: NDArray[np.int64], at: NDArray[np.float64], length_s: float
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         fault = each.fault
         assert isinstance(fault, FastFailures)
         number = [e.key for e in self.topology.entries].index(fault.operation)
-        low, high = fault.between
-        here = (entry == number) & (at >= low) & (at <= high)
-        count = round((fault.traffic - 1) * int(here.sum()))
-        places = low + (high - low) * Draws(self.seed, count).uniform(f"more {each.number}")
+        low, high, faded = fault.window(length_s)
+        count = round((fault.traffic - 1) * float(fault.strength(at, length_s)[entry == number].sum()))
+        high, fading = min(high, 1.0), faded - high
+        tail = (
+            fading * (1 - max(0.0, 1 - (1 - high) / fading) ** 2) / 2 if fading > 0 else 0.0
+        )  # what the run sees of it
+        places = Draws(self.seed, count).uniform(f"more {each.number}") * (high - low + tail)
+        over = places > high - low
+        later = np.sqrt(np.maximum(1 - 2 * (places[over] - (high - low)) / fading, 0)) if fading > 0 else 0
+        places += low
+        places[over] = high + fading * (1 - later)
         return each.number, np.full(count, number), places
 
     def _pods(
-        self, draws: Draws, active: Sequence[Active], touched: dict[int, NDArray[np.bool_]]
+        self,
+        draws: Draws,
+        active: Sequence[Active],
+        touched: dict[int, NDArray[np.bool_]],
+        strength: dict[int, NDArray[np.float64]],
     ) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
         stream = np.random.Generator(np.random.PCG64([self.seed, text_number("clocks")]))
         hosts = np.clip(stream.standard_normal(HOSTS) * self.clock_skew_ms, -_MOST_SKEW, _MOST_SKEW)
@@ -225,7 +255,7 @@ class Shop:
             ms = offsets[pod[service.name]]
             for each in active:
                 if isinstance(each.fault, ClockSkew) and each.fault.service == service.name:
-                    ms = ms + np.where(touched[each.number], each.fault.ms, 0.0)
+                    ms = ms + np.where(touched[each.number], each.fault.ms * strength.get(each.number, 1.0), 0.0)
             clock[service.name] = np.rint(ms * 1e6).astype(np.int64)
         return pod, clock
 

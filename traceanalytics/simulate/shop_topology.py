@@ -52,6 +52,13 @@ _LEAVES: Final = (
     Operation("product-db", "UPDATE stock SET reserved = reserved + $2 WHERE sku = $1", self_ms=7),
     Operation("product-db", "SELECT neighbour FROM embeddings WHERE id = $1", self_ms=9),
     Operation("orders-db", "SELECT * FROM users WHERE id = $1", self_ms=4),
+    Operation("orders-db", "SELECT * FROM orders WHERE user_id = $1 ORDER BY placed LIMIT 5 OFFSET $2", self_ms=5),
+    Operation(
+        "orders-db",
+        "SELECT sum(total) FROM orders_by_day WHERE day = $1",
+        self_ms=5,
+        attributes={"db.query.parameter.partition": "{instance}"},
+    ),
     Operation("orders-db", "SELECT * FROM orders WHERE user_id = $1 ORDER BY placed DESC", self_ms=12),
     Operation("orders-db", "INSERT INTO orders VALUES ($1, $2, $3)", self_ms=9),
     Operation("orders-db", "INSERT INTO charges VALUES ($1, $2)", self_ms=6),
@@ -59,26 +66,39 @@ _LEAVES: Final = (
 )
 
 _AUTHENTICATED: Final = Call("api-gateway authenticate")
+_IDENTIFIED: Final = Call("api-gateway identify")
 
 _GATEWAY: Final = (
-    Operation("api-gateway", "GET /health", self_ms=0.6, weight=3),
-    Operation("api-gateway", "GET /", self_ms=3, weight=12, calls=(_AUTHENTICATED, Call("frontend GET /"))),
+    Operation("api-gateway", "GET /health", self_ms=0.6, weight=1.5),
+    Operation("api-gateway", "GET /", self_ms=3, weight=13, calls=(_IDENTIFIED, Call("frontend GET /"))),
     Operation(
         "api-gateway",
         "GET /products/{id}",
         self_ms=3,
         weight=8,
-        calls=(_AUTHENTICATED, Call("frontend GET /products/{id}")),
+        calls=(_IDENTIFIED, Call("frontend GET /products/{id}")),
     ),
     Operation("api-gateway", "GET /search", self_ms=3, weight=4, calls=(Call("frontend GET /search"),)),
     Operation("api-gateway", "GET /cart", self_ms=2, weight=3, calls=(_AUTHENTICATED, Call("cart GET /carts/{id}"))),
     Operation(
-        "api-gateway", "POST /checkout", self_ms=4, weight=2, calls=(_AUTHENTICATED, Call("frontend POST /checkout"))
+        "api-gateway", "POST /checkout", self_ms=4, weight=3, calls=(_AUTHENTICATED, Call("frontend POST /checkout"))
     ),
     Operation(
         "api-gateway", "GET /account", self_ms=2, weight=2, calls=(_AUTHENTICATED, Call("frontend GET /account"))
     ),
+    Operation("api-gateway", "GET /session", self_ms=0.8, weight=12.5, calls=(_IDENTIFIED,)),
+    Operation(
+        "api-gateway", "GET /orders", self_ms=3, weight=2.5, calls=(_AUTHENTICATED, Call("frontend GET /orders"))
+    ),
+    Operation("api-gateway", "GET /reports/sales", self_ms=2, weight=0.5, calls=(Call("cart GET /reports/sales"),)),
     Operation("api-gateway", "authenticate", self_ms=0.5, kind="INTERNAL", calls=(Call("user shop.User/Verify"),)),
+    Operation(
+        "api-gateway",
+        "identify",
+        self_ms=0.5,
+        kind="INTERNAL",
+        calls=(Call("user shop.User/Verify", not_found=0.3, decoy="not_found"),),
+    ),
 )
 
 _FRONTEND: Final = (
@@ -116,6 +136,16 @@ _FRONTEND: Final = (
             Call("frontend render"),
         ),
     ),
+    Operation(
+        "frontend",
+        "GET /orders",
+        self_ms=7,
+        calls=(
+            Call("user GET /users/{id}"),
+            Call("cart GET /orders", count=12, decoy="pagination"),
+            Call("frontend render"),
+        ),
+    ),
     Operation("frontend", "render", self_ms=9, kind="INTERNAL"),
 )
 
@@ -133,8 +163,8 @@ _BACKENDS: Final = (
         self_ms=2,
         calls=(
             Call("redis GET session", decoy="cache"),
-            Call("orders-db SELECT * FROM users WHERE id = $1", probability=0.06, when="miss", decoy="cache"),
-            Call("redis SET session", probability=0.06, when="miss", decoy="cache"),
+            Call("orders-db SELECT * FROM users WHERE id = $1", probability=0.04, when="miss", decoy="cache"),
+            Call("redis SET session", probability=0.04, when="miss", decoy="cache"),
         ),
     ),
     Operation(
@@ -197,6 +227,26 @@ _BACKENDS: Final = (
         calls=(Call("product-db SELECT neighbour FROM embeddings WHERE id = $1"),),
     ),
     Operation("cart", "GET /carts/{id}", self_ms=2, calls=(Call("redis HGETALL cart"),)),
+    Operation(
+        "cart",
+        "GET /orders",
+        self_ms=3,
+        attributes={"url.query": "page={instance}"},
+        calls=(
+            Call("orders-db SELECT * FROM orders WHERE user_id = $1 ORDER BY placed LIMIT 5 OFFSET $2"),
+            Call("payment GET /charges/{id}"),
+        ),
+    ),
+    Operation(
+        "cart",
+        "GET /reports/sales",
+        self_ms=25,
+        calls=(
+            Call(
+                "orders-db SELECT sum(total) FROM orders_by_day WHERE day = $1", "parallel", count=100, decoy="fan_out"
+            ),
+        ),
+    ),
     Operation(
         "cart",
         "POST /orders",

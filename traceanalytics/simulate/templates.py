@@ -9,6 +9,7 @@ from traceanalytics.errors import OptionError
 from traceanalytics.simulate.faults import (
     Fault,
     HandledError,
+    NetworkDelay,
     NPlusOne,
     RetriesExhausted,
     RetriesRecovered,
@@ -101,6 +102,13 @@ class Template:
         self._active = active
         self._stack: list[str] = []
         self.root = self._task(entry, self._node(-1, "SERVER", entry.name, entry, entry.key))
+        self._services = {name for node in self.nodes for name in (node.service.name, node.operation.service)}
+
+    def concerns(self, fault: Fault) -> bool:
+        """Tell whether the fault may change times or failures here: not, if its services do not occur."""
+        names = getattr(fault, "edge", None) or (getattr(fault, "operation", None) or fault.service,)  # type: ignore[attr-defined]
+        here = [name.partition(" ")[0] in self._services for name in names]
+        return any(here) if isinstance(fault, NetworkDelay) else all(here)
 
     def _node(
         self,

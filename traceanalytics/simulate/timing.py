@@ -90,16 +90,19 @@ class Timing(CallEffects):
     def _own(self, node: Node, present: NDArray[np.bool_], force: Force) -> _Own:
         operation = node.operation
         time = self.draws.lognormal_ns(f"{node.path} self", operation.self_ms, operation.sigma)
+        if force.least is not None:
+            time = np.maximum(time, force.least)
         delay = force.delay.copy()
         for number, busy in self.of_kind(CpuContention):
             if busy.service == operation.service:
-                added = np.where(present & self.touched[number], np.rint(time * (busy.factor - 1)).astype(np.int64), 0)
+                added = self.added(number, present, np.rint(time * (busy.factor - 1)).astype(np.int64))
                 time = time + added
                 self.inject(number, node.number, present & self.touched[number], added)
         for number, slow in self.on_operation(operation, SlowOperation):
             hit = present & self.touched[number]
-            delay += np.where(hit, rounded_ns(slow.ms), 0)
-            self.inject(number, node.number, hit, np.where(hit, rounded_ns(slow.ms), 0))
+            added = self.added(number, present, rounded_ns(slow.ms))
+            delay += added
+            self.inject(number, node.number, hit, added)
         early = np.zeros(self.count, dtype=bool)
         for number, _ in self.on_operation(operation, EarlyReturn):
             hit = present & self.touched[number] & (force.failure == 0)
@@ -115,7 +118,7 @@ class Timing(CallEffects):
         for number in np.unique(force.fault[failed]).tolist():
             self.mark(number, node.number, failed & (force.fault == number), CAUSE)
         not_found = present & force.not_found & ~failed & ~early
-        return _Own(time, delay, present & ~early & ~failed & ~not_found, outcome, not_found)
+        return _Own(time, delay, present & ~early & ~failed, outcome, not_found)
 
     def _failing(self, node: Node, able: NDArray[np.bool_], force: Force) -> Force:
         """Add the failures that begin in the operation itself."""
@@ -136,7 +139,7 @@ class Timing(CallEffects):
         if node.kind != "INTERNAL" or node.service.marks_internal_errors:
             self.failure[at][upstream] = UPSTREAM
             self.mark_all(outcome.fault, at, upstream, SYMPTOM)
-        self.failure[at][own.not_found] = NOT_FOUND
+        self.failure[at][own.not_found & ~outcome.failed] = NOT_FOUND
 
     def made(self, shape: CallShape, alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return in which requests the call is made."""
@@ -233,6 +236,7 @@ class Timing(CallEffects):
 
     def _note_groups(self, task: Task, present: NDArray[np.bool_]) -> None:
         """Note the groups of equal calls: those that a fault has multiplied, and those that only look like it."""
+        looping = np.zeros(self.count, dtype=bool)
         for call in task.node.operation.calls:
             shapes = [s for group in task.groups for s in group if s.call is call]
             if not shapes:
@@ -245,6 +249,7 @@ class Timing(CallEffects):
                 self.groups.append(Group("n_plus_one", members, hit, fault=number))
                 for member in members:
                     self.mark(number, member, hit & self.present[member], CAUSE)
+            looping |= multiplied
             if call.decoy in ("", "hedge", "not_found", "cache"):
                 continue
             self.groups.append(
@@ -252,4 +257,5 @@ class Timing(CallEffects):
             )
         cached = [s.outer.number for group in task.groups for s in group if s.call.decoy == "cache"]
         if cached:
-            self.groups.append(Group("cache", cached, present & (self.present[cached].sum(axis=0) > 1)))
+            several = present & ~looping & (self.present[cached].sum(axis=0) > 1)
+            self.groups.append(Group("cache", cached, several))

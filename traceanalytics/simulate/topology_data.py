@@ -138,7 +138,8 @@ class Operation:
         "SERVER"; "INTERNAL" (a span within the service that calls it); "CONSUMER" (called by ``mode="async"`` only). Of a
         service without spans it does not matter.
     attributes
-        More attributes of its spans (of the caller's CLIENT spans where it writes none).
+        More attributes of its spans (of the caller's CLIENT spans where it writes none). In a text, ``{instance}`` is the number
+        of the repetition of the call. ``url.query`` is part of the caller's URL, too.
     """
 
     service: str
