@@ -44,6 +44,12 @@ class _Walk:
     def cancelled(self, row):
         return self.failed[row] and self.says(row, "canceled") and not self.timed_out(row)
 
+    def called_off(self, row):
+        if self.cancelled(row):
+            return True
+        below = [] if isinstance(self.rows[row]["status_message"], str) else self.candidates(row)
+        return bool(below) and all(self.called_off(failure) for failure in below)
+
     def through(self, row, service):
         kind, status = self.rows[row]["kind"], self.rows[row]["status"]
         return (
@@ -92,7 +98,16 @@ class _Walk:
         kept = []
         for row in failures:
             over = self.start[row] if self.end[row] is None else self.end[row]
-            if over is not None and any(self.start[g] >= over and self.same(row, g) for g in good):
+            length = 0 if self.end[row] is None or self.start[row] is None else over - self.start[row]
+            early = min(max(1_000_000, length // 100), length // 2)
+            if over is not None and any(self.start[g] >= over - early and self.same(row, g) for g in good):
+                continue
+            answered = max((self.end[g] for g in good if self.same(row, g)), default=None)
+            if (
+                self.cancelled(row)
+                and None not in (over, answered)
+                and abs(answered - over) <= max(1_000_000, length // 10)
+            ):
                 continue
             timed = self.end[row] is not None and self.end[at] is not None
             if timed and self.outlives(row, at, sure=self.timed_out(at) or self.loose(row)):
@@ -102,8 +117,10 @@ class _Walk:
 
     def next(self, at):
         kept = self.candidates(at)
-        others = [row for row in kept if not self.cancelled(row)]
-        if others and len(others) < len(kept):
+        off = [row for row in kept if self.called_off(row)]
+        begun = min((float("-inf") if self.start[row] is None else self.start[row] for row in off), default=0)
+        others = [r for r in kept if r not in off and not (off and self.end[r] is not None and self.end[r] < begun)]
+        if others and off:
             known = [row for row in others if self.end[row] is not None]
             return min(known or others, key=lambda r: (self.end[r] or 0, self.place[r]))
         known = [row for row in kept if self.end[row] is not None]
@@ -112,14 +129,14 @@ class _Walk:
             return min(known, key=lambda r: (-min(self.end[r], limit), self.place[r]))
         return min(kept, key=self.place.get, default=None)
 
-    def running(self, node, stop):
+    def running(self, node, stop, *, gave_up):
         found = []
         for row in self.children[node]:
             if self.loose(row) or self.start[row] is None or self.start[row] >= self.end[stop]:
                 continue
             if self.end[row] is None:
                 found.append((float("-inf"), self.place[row], row))
-            elif node == stop and not self.timed_out(stop):
+            elif node == stop and not gave_up:
                 if self.outlives(row, stop, sure=False):
                     found.append((-self.end[row], self.place[row], row))
             elif self.end[row] >= self.end[stop] - self.slack(stop):
@@ -132,7 +149,8 @@ class _Walk:
             deadline_above |= self.timed_out(at)
             at = below
         stop = at
-        while self.end[stop] is not None and (below := self.running(at, stop)) is not None:
+        gave_up = self.timed_out(stop) or (self.cancelled(stop) and deadline_above)
+        while self.end[stop] is not None and (below := self.running(at, stop, gave_up=gave_up)) is not None:
             at = below
         if at != stop or (self.cancelled(stop) and deadline_above):
             return at, "slow"

@@ -52,6 +52,7 @@ def rough_rows(seed, n_traces=25):
         row["span.messaging.system"] = choose(None, None, None, "mq")
         row["span.messaging.destination.name"] = choose(None, None, None, "d", "e")
         row["span.messaging.operation"] = choose(None, "publish", "receive", "settle")
+        row["span.db.statement"] = choose(None, None, None, None, "SELECT", "INSERT")
         row["linked"] = None
         if rng.random() < 0.3:
             row["linked"] = [rows[int(rng.integers(len(rows)))] for _ in range(int(rng.integers(1, 3)))]
@@ -90,7 +91,8 @@ class Plain:
         self.every = range(len(rows))
         self.target = [self._target(row) for row in rows]
         self.receives = [self._client(r) and self._operation(r) == "receive" for r in self.every]
-        self.outgoing = [self._outgoing(r) for r in self.every]
+        self.renamed = [self._outgoing(r) and self._renamed(r) for r in self.every]
+        self.outgoing = [self._outgoing(r) and not self.renamed[r] for r in self.every]
         self.entering = [self.enters(r) for r in self.every]
         self._match_messages()
 
@@ -105,9 +107,9 @@ class Plain:
         peer, address = row["span.peer.service"], row["span.server.address"]
         system, destination = row["span.messaging.system"], row["span.messaging.destination.name"]
         database = row["span.db.system"]
-        if database and row["kind"] not in ("PRODUCER", "CONSUMER"):
+        if (database or row["span.db.statement"]) and row["kind"] not in ("PRODUCER", "CONSUMER"):
             inside = row["span.db.namespace"] or address
-            return peer or (f"{database}/{inside}" if inside else database), "db"
+            return peer or (f"{database}/{inside}" if database and inside else database or inside), "db"
         if row["kind"] in ("PRODUCER", "CONSUMER") or system or destination:
             if destination:
                 return (f"{system}/{destination}" if system else destination), "messaging"
@@ -121,8 +123,15 @@ class Plain:
         if self.kind[r] != "UNSPECIFIED" or up is None or self.service[up] != self.service[r]:
             return False
         if not below:
-            return bool(self.rows[r]["span.db.system"] or self.rows[r]["span.peer.service"])
+            return any(self.rows[r][f"span.{key}"] for key in ("db.system", "db.statement", "peer.service"))
         return len(below) == 1 and self.service[below[0]] != self.service[r]
+
+    def _renamed(self, r):
+        """The caller's own span under the name of its callee."""
+        up, (name, purpose) = self.parent[r], self.target[r]
+        if self.kind[r] != "CLIENT" or self.children[r] or up is None or purpose == "messaging":
+            return False
+        return self.service[up] != self.service[r] and name in (None, self.rows[r]["service"])
 
     def waiting(self, r):
         """The outgoing span that is open in r."""
@@ -207,7 +216,12 @@ class Plain:
         for r in self.every:
             if self.entering[r] and not self.asynchronous(r):
                 c, up = self.asker(r), self.parent[r]
-                kind = "db" if c is not None and self.target[c][1] == "db" else "rpc"
+                asking = r if self.renamed[r] else c
+                kind = (
+                    "db"
+                    if asking is not None and "db" in (self.target[asking][1], c is not None and self.target[c][1])
+                    else "rpc"
+                )
                 gap = None if c is None else self.ms(c) - self.ms(r)
                 yield self.service[up], self.service[r], kind, c, r, c is not None, gap, r
         yield from self._messages()

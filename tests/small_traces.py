@@ -19,6 +19,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from traceanalytics.spans.conforming import conform
+
 EPOCH_NS = 1_760_000_000_000_000_000
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUSES = ("UNSET", "OK", "ERROR")
@@ -135,6 +137,22 @@ def milliseconds(instants):
     known = instants.notna()
     numbers = (instants.dt.as_unit("ns").array.asi8 - EPOCH_NS) / 1e6
     return [number if ok else None for number, ok in zip(numbers.tolist(), known, strict=True)]
+
+
+def large_trace(shape, *, n=100_000, **columns):
+    """One trace of ``n`` spans of 1 ms called ``call``: a star, each after the one before, or a chain."""
+    at = np.arange(n)
+    above = 1 if shape == "star" else at
+    parents = np.broadcast_to(above, n).tolist()
+    table = {
+        "trace_id": trace_of(0),
+        "span_id": [f"{i + 1:016x}" for i in range(n)],
+        "parent_span_id": [None, *(f"{i:016x}" for i in parents[1:])],
+        "name": "call",
+        "start_time": pd.to_datetime(EPOCH_NS + at * 1_000_000, utc=True),
+        "duration_ms": np.r_[n, np.ones(n - 1)] if shape == "star" else (2 * n - at).astype(float),
+    }
+    return conform(pd.DataFrame(table | columns))
 
 
 def random_rows(seed, n_traces, *, most=14, horizon=40, unit_ns=1):

@@ -58,6 +58,28 @@ def test_span_comes_before_resource_before_instrumentation():
     assert values(ta.attribute(spans, "span.k")) == ["span", None, None]
 
 
+def test_a_key_that_begins_like_a_scope():
+    spans = spans_of(**{"span.resource.zone": ["a", None, "b"], "resource.span.http.method": "GET"})
+    assert values(ta.attribute(spans, "resource.zone")) == ["a", None, "b"]
+    assert values(ta.attribute(spans, "span.resource.zone")) == ["a", None, "b"]
+    assert values(ta.attribute(spans, "span.http.request.method")) == [None] * 3  # the newer name of another key
+    assert values(ta.attribute(spans, "span.http.method")) == ["GET"] * 3
+    own = spans.assign(**{"resource.zone": [None, "c", "d"]})
+    assert values(ta.attribute(own, "resource.zone")) == [None, "c", "d"]
+    assert values(ta.attribute(own, "span.resource.zone")) == ["a", None, "b"]
+    other = spans_of(1, other_attributes=['{"span.resource.zone":"a"}'])
+    assert values(ta.attribute(other, "resource.zone")) == ["a"]
+    for frame in (spans, other):
+        for row in ta.attribute_keys(frame).itertuples():
+            assert ta.attribute(frame, row.key).notna().mean() >= row.coverage
+
+
+def test_a_key_of_one_scope_only_has_the_parts_of_its_target():
+    spans = spans_of(1, **{"span.http.target": "/cart?id=1"})
+    assert values(ta.attribute(spans, "span.url.path")) == ["/cart"]
+    assert values(ta.attribute(spans, "resource.url.path")) == [None]
+
+
 def test_newer_name_comes_before_older_row_by_row():
     spans = spans_of(attributes=[{"http.method": "GET"}, {"http.request.method": "PUT", "http.method": "put"}, {}])
     for key in ("http.method", "http.request.method", "span.http.method"):
@@ -266,3 +288,13 @@ def test_keys_count_what_attributes_return(spans):
 def test_a_target_that_is_missing_everywhere():
     spans = draw("a web 0-5").assign(**{"span.http.target": pd.array([None], dtype="str")})
     assert ta.attribute(spans, "url.query").isna().all()
+
+
+def test_whole_floats_beside_texts_of_ints_are_ints():
+    frame = {"trace_id": "a1", "span_id": ["b1", "b2", "b3"], "name": "GET"}
+    codes = {"span.http.response.status_code": [503.0, None, None], "span.http.status_code": [None, "502", None]}
+    spans = ta.conform(pd.DataFrame(frame | codes))
+    assert ta.attribute(spans, "http.response.status_code").tolist() == [503, 502, pd.NA]
+    assert ta.is_error(spans).tolist() == [True, True, False]
+    halves = ta.conform(pd.DataFrame(frame | codes | {"span.http.response.status_code": [503.5, None, None]}))
+    assert ta.attribute(halves, "http.response.status_code").tolist()[:2] == ["503.5", "502"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from reference_dependencies import DB, QUEUE, Plain, link_text, rough_frame, rough_rows, seen, with_attributes
 from small_traces import draw
@@ -47,6 +48,19 @@ from traceanalytics.kernels import forced
         ("c web 1-8 CLIENT", {"c": {"span.server.address": "tax.org"}}, {("web", "tax.org", "rpc"): 1}),
         ("c web 1-8 CLIENT", {"c": {"span.net.peer.name": "tax.org"}}, {("web", "tax.org", "rpc"): 1}),
         ("c web 1-8 CLIENT", {"c": {"span.http.url": "https://me@tax.org:8/x"}}, {("web", "tax.org", "rpc"): 1}),
+        ("c web 1-8 CLIENT", {"c": {"span.rpc.service": "shop.Tax"}}, {("web", "shop.Tax", "rpc"): 1}),
+        (
+            "c web 1-8 CLIENT",
+            {"c": {"span.rpc.service": "shop.Tax", "span.net.sock.peer.addr": "10.0.0.1"}},
+            {("web", "10.0.0.1", "rpc"): 1},
+        ),
+        ("c web 1-8 CLIENT\n  s cart 2-7 SERVER", {"c": {"span.rpc.service": "shop.Tax"}}, {("web", "cart", "rpc"): 1}),
+        ("c web 1-8 CLIENT", {"c": {"span.rpc.service": "shop.Tax"} | DB}, {("web", "mysql/shop", "db"): 1}),
+        (
+            "p web 1-2 PRODUCER\n  q bill 5-9 CONSUMER",
+            {"p": {"span.rpc.service": "shop.Tax"}},
+            {("web", "bill", "messaging"): 1},
+        ),
         ("c web 1-8 CLIENT", {"c": DB}, {("web", "mysql/shop", "db"): 1}),
         ("c web 1-8 CLIENT", {"c": {"span.db.system": "redis"}}, {("web", "redis", "db"): 1}),
         (
@@ -56,6 +70,51 @@ from traceanalytics.kernels import forced
         ),
         ("c web 1-8 CLIENT", {"c": DB | {"span.peer.service": "main-db"}}, {("web", "main-db", "db"): 1}),
         ("c web 1-8 CLIENT\n  s sql 2-7 SERVER", {"c": DB}, {("web", "sql", "db"): 1}),
+        # databases known by their queries, or by the names of former years
+        ("c web 1-8 CLIENT", {"c": {"span.db.query.text": "GET a"}}, {("web", "(unknown)", "db"): 1}),
+        (
+            "c web 1-8 CLIENT",
+            {"c": {"span.db.statement": "GET a", "span.net.peer.name": "r1"}},
+            {("web", "r1", "db"): 1},
+        ),
+        (
+            "c web 1-8 CLIENT",
+            {"c": {"span.db.type": "sql", "span.db.instance": "shop", "span.db.statement": "SELECT 1"}},
+            {("web", "sql/shop", "db"): 1},
+        ),
+        (
+            "r web 0-9 UNSPECIFIED\n  q web 2-7 UNSPECIFIED",
+            {"q": {"span.db.statement": "x"}},
+            {("web", "(unknown)", "db"): 1},
+        ),
+        ("p web 1-8 PRODUCER", {"p": QUEUE | {"span.db.statement": "x"}}, {("web", "kafka/orders", "messaging"): 1}),
+        # a database's client that reports under the name of the database
+        ("r web 0-9\n  c redis 1-8 CLIENT", {}, {("web", "redis", "rpc"): 1}),
+        ("r web 0-9 CLIENT\n  c redis 1-8 CLIENT", {}, {("web", "redis", "rpc"): 1}),
+        ("r web 0-9\n  c redis 1-8 CLIENT", {"c": {"span.peer.service": "redis"}}, {("web", "redis", "rpc"): 1}),
+        ("r web 0-9\n  c redis 1-8 CLIENT", {"c": {"span.db.system": "redis"}}, {("web", "redis", "db"): 1}),
+        ("r web 0-9\n  c - 1-8 CLIENT", {}, {("web", "(unknown)", "rpc"): 1}),
+        # ... and a service whose own span is missing
+        (
+            "r web 0-9\n  c cart 1-8 CLIENT",
+            {"c": {"span.peer.service": "tax"}},
+            {("web", "cart", "rpc"): 1, ("cart", "tax", "rpc"): 1},
+        ),
+        (
+            "r web 0-9\n  c cart 1-8 CLIENT\n    i cart 2-3",
+            {},
+            {("web", "cart", "rpc"): 1, ("cart", "(unknown)", "rpc"): 1},
+        ),
+        (
+            "r web 0-9\n  i cart 1-8\n    c cart 2-3 CLIENT",
+            {},
+            {("web", "cart", "rpc"): 1, ("cart", "(unknown)", "rpc"): 1},
+        ),
+        (
+            "r web 0-9\n  c cart 1-8 CLIENT",
+            {"c": {"span.peer.service": "cart", "span.messaging.system": "kafka"}},
+            {("web", "cart", "rpc"): 1, ("cart", "cart", "messaging"): 1},
+        ),
         # layers of one call
         ("c web 1-8 CLIENT\n  d web 2-7 CLIENT\n    s cart 3-6 SERVER", {}, {("web", "cart", "rpc"): 1}),
         ("c web 1-8 CLIENT\n  i web 1-8\n    d web 2-7 CLIENT", {"d": DB}, {("web", "mysql/shop", "db"): 1}),
@@ -110,6 +169,43 @@ from traceanalytics.kernels import forced
 )
 def test_what_is_a_call(picture, attributes, expected):
     assert seen(with_attributes(draw(picture), attributes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("attributes", "node"),
+    [
+        ({"span.server.address": "localhost", "span.server.port": 3306}, "localhost:3306"),
+        ({"span.net.peer.name": "LocalHost", "span.net.peer.port": "3306"}, "LocalHost:3306"),
+        ({"span.server.address": "127.0.0.1", "span.network.peer.port": 80}, "127.0.0.1:80"),
+        ({"span.server.address": "127.8.1.255", "span.net.sock.peer.port": 80}, "127.8.1.255:80"),
+        ({"span.server.address": "::1", "span.server.port": 80}, "[::1]:80"),
+        ({"span.network.peer.address": "0:0:0:0:0:0:0:1", "span.server.port": 80}, "[0:0:0:0:0:0:0:1]:80"),
+        ({"span.server.address": "localhost"}, "localhost"),
+        ({"span.url.full": "http://localhost:8083/pay?to=b:1"}, "localhost:8083"),
+        ({"span.url.full": "http://localhost/pay"}, "localhost"),
+        ({"span.url.full": "http://me:secret@[::1]:8083/pay"}, "[::1]:8083"),
+        ({"span.http.url": "http://127.0.0.1:8083/pay", "span.net.peer.name": "127.0.0.1"}, "127.0.0.1:8083"),
+        (
+            {"span.db.system": "mysql", "span.net.peer.name": "localhost", "span.net.peer.port": 3306},
+            "mysql/localhost:3306",
+        ),
+        ({"span.peer.service": "tax", "span.net.peer.name": "localhost", "span.net.peer.port": 80}, "tax"),
+        ({"span.server.address": "::1", "span.url.full": "http://[::1]:8083/pay"}, "[::1]:8083"),
+        # elsewhere the host tells who it is
+        ({"span.server.address": "tax.org", "span.server.port": 80}, "tax.org"),
+        ({"span.server.address": "128.0.0.1", "span.server.port": 80}, "128.0.0.1"),
+        ({"span.server.address": "localhost.tax.org", "span.server.port": 80}, "localhost.tax.org"),
+        ({"span.url.full": "http://tax.org:8083/pay"}, "tax.org"),
+    ],
+)
+def test_who_is_called_at_home_is_told_by_the_port(attributes, node):
+    spans = draw("r web 0-9 SERVER\n  c web 1-8 CLIENT\n  d web 1-8 CLIENT")
+    attributes = {key: str(value) for key, value in attributes.items()}
+    spans = with_attributes(spans, {"c": attributes, "d": {"span.server.address": "tax.org"}})
+    for one in (spans, spans.iloc[::-1]):
+        assert {key for _, key, _ in seen(one)} == {node, "tax.org"}
+    numbers = spans.assign(**{key: pd.to_numeric(spans[key]).astype("Int64") for key in attributes if "port" in key})
+    assert seen(numbers) == seen(spans)
 
 
 @pytest.mark.parametrize("consumer_kind", ["CONSUMER", "INTERNAL", "SERVER"])

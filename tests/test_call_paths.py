@@ -190,6 +190,34 @@ def test_a_chain_of_100_000_calls():
     assert trace_shapes(chain(50_000))[["spans", "depth"]].to_numpy().tolist() == [[50_000, 49_999]]
 
 
+def test_long_paths_of_several_traces_leave_out_their_middle():
+    spans = pd.concat([chain(n).assign(trace_id=f"{n:032x}") for n in (29, 30, 31, 45)], ignore_index=True)
+    spans["service"] = spans["service"].astype("str")
+    spans.loc[spans["trace_id"] == f"{45:032x}", "service"] = "db"
+    spans.loc[spans["trace_id"] == f"{31:032x}", "parent_span_id"] = spans["parent_span_id"].fillna("f" * 16)
+    found = call_tree(spans.sample(frac=1, random_state=1))
+    names = {service: [f"{service}:{'abc'[at % 3]}" for at in range(45)] for service in ("web", "db")}
+    assert len(found) == 30 + 31 + 45
+    for row in found.itertuples():
+        calls = names[row.service][: row.depth + 1]
+        if len(calls) > 30:
+            calls = [*calls[:8], f"... {len(calls) - 24:,} more ...", *calls[-16:]]
+        assert row.path == " > ".join(["?", *calls] if row.orphan else calls)
+
+
+def test_siblings_that_weigh_the_same_are_in_an_order_of_their_own():
+    # No critical time in any of them: then by inclusive time, calls, and identity.
+    spans = draw(
+        "r web 0-100\n  last web 0-100\n  a web 10-20\n  b web 10-30\n  c web 10-20\n  d web 10-15\n  d web 15-20 id=d2"
+    )
+    found = call_tree(spans)
+    assert found["name"].tolist()[:3] == ["r", "last", "b"]
+    assert found["name"].tolist()[3] == "d"
+    rest = found.iloc[4:]
+    assert set(rest["name"]) == {"a", "c"}
+    assert rest["path_id"].is_monotonic_increasing
+
+
 # -- shapes
 
 

@@ -59,6 +59,13 @@ def test_what_is_no_pair_of_hosts():
     assert len(rows(draw("c web 0-9 CLIENT\n  s cart 1-8 SERVER ERROR"))) == 1
 
 
+def test_a_server_that_follows_from_its_client_says_nothing_of_clocks():
+    spans = draw(CALL.format(20, 500))
+    link = f'[{{"trace_id":"{trace_of(0)}","span_id":"{id_of("c")}","attributes":{{"opentracing.ref_type":"follows_from"}}}}]'
+    assert len(rows(spans)) == 1
+    assert rows(spans.assign(links=pd.array([None, link], dtype="str"))) == []
+
+
 def test_a_duplicate_is_no_second_call():
     assert rows(draw("c web 0-9 CLIENT\n  s cart 1-8 SERVER\n  s cart 1-7 SERVER")) == [
         ["web", "cart", 1, -1, 1, 0, True]
@@ -81,7 +88,9 @@ def test_both_directions_are_pairs_of_their_own():
 
 
 def test_types_and_an_empty_frame():
-    empty, some = clock_offsets(draw()), clock_offsets(draw(CALL.format(1, 2)))
+    empty, some = clock_offsets(draw()), clock_offsets(draw(CALL.format(1, 2) + "\n  t mail 0-1"))
+    assert list(some["caller_host"].cat.categories) == ["web"]
+    assert list(some["callee_host"].cat.categories) == ["cart"]
     assert list(empty.columns) == list(some.columns) == COLUMNS
     assert [str(t) for t in empty.dtypes] == [str(t) for t in some.dtypes]
     assert [str(t) for t in some.dtypes] == ["category"] * 2 + ["int64"] + ["float64"] * 3 + ["bool"]

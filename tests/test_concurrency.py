@@ -7,15 +7,16 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from small_traces import EPOCH_NS, draw, frame, random_rows, trace_of
+from small_traces import draw, frame, large_trace, random_rows, trace_of
 
 import traceanalytics as ta
+from traceanalytics.analysis.call_order import tolerance_of
+from traceanalytics.analysis.covered_time import coverage
 from traceanalytics.analysis.fingerprints import fingerprint_codes
-from traceanalytics.analysis.sibling_order import concurrency, coverage, path_below, tolerance_of
+from traceanalytics.analysis.sibling_order import concurrency, path_below
 from traceanalytics.errors import OptionError
 from traceanalytics.kernels import forced
 from traceanalytics.simulate import SequentialCalls, Shop
-from traceanalytics.spans.conforming import conform
 from traceanalytics.topology import Forest
 
 COLUMNS = [
@@ -95,6 +96,46 @@ def test_relations(traces, relation, parallelisable):
     assert found.parallel + found.a_before_b + found.b_before_a == len(traces)
 
 
+@pytest.mark.parametrize(
+    ("ab", "ba", "both", "relation", "parallelisable"),
+    [
+        (99, 0, 1, "mixed", True),  # 1 of 100: refuted
+        (100, 0, 1, "ordered", False),  # of more, one is an accident
+        (100, 1, 0, "ordered", False),
+        (198, 1, 1, "sequential", True),  # refuted twice, but together only once
+        (199, 1, 1, "ordered", False),
+        (98, 2, 0, "sequential", True),
+        (150, 50, 1, "sequential", True),
+        (1, 0, 3, "mixed", True),  # in turn in a quarter
+        (1, 0, 4, "mixed", False),
+        (2, 0, 18, "parallel", False),  # in turn in one of ten
+        (3, 0, 18, "mixed", False),
+        (0, 0, 3, "parallel", False),
+    ],
+)
+def test_what_is_no_accident(ab, ba, both, relation, parallelisable):
+    found = only(concurrency(draw(*[AB] * ab, *[BA] * ba, *[BOTH] * both)))
+    assert (found.relation, found.parallelisable) == (relation, parallelisable)
+    assert (found.agreeing, found.refuting) == (ab, ba + both)
+    assert np.isnan(found.saving_if_parallel_ms) == (relation == "ordered" or ab + ba == 0)
+
+
+def test_a_saving_within_the_error_of_clocks_is_none():
+    quick = trace((0, 40), (50, 50.9)), trace((0, 40), (20, 60))
+    found = only(concurrency(draw(*quick)))
+    assert (found.relation, found.saving_if_parallel_ms, found.parallelisable) == ("mixed", 0.9, False)
+    assert only(concurrency(draw(*quick), min_ms=0.9)).parallelisable
+    assert not only(concurrency(draw(*quick), min_ms=0.900001)).parallelisable
+    nothing = trace((0, 40), (50, 50)), trace((0, 40), (20, 60))
+    assert not only(concurrency(draw(*nothing), min_ms=0)).parallelisable
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf")])
+def test_a_least_saving_is_a_length_of_time(wrong):
+    with pytest.raises(OptionError, match=f"min_ms={wrong!r} is no length of time"):
+        concurrency(draw(AB), min_ms=wrong)
+
+
 def test_a_is_the_one_that_is_first_more_often():
     assert only(concurrency(draw(BA, BA, AB))).callee_a == "CLIENT y"
     tied = only(concurrency(draw(BA, AB)))
@@ -140,10 +181,22 @@ def test_repeated_callees():
 
 
 def test_what_is_saved_is_on_the_path():
-    hidden = AB + "\n  c w 0-99 CLIENT name=z"
-    found = concurrency(draw(hidden)).set_index(["callee_a", "callee_b"])
+    hidden, refuting = (text + "\n  c w 0-99 CLIENT name=z" for text in (AB, BOTH))
+    found = concurrency(draw(hidden, refuting)).set_index(["callee_a", "callee_b"])
     assert found.loc[("CLIENT x", "CLIENT y"), "saving_if_parallel_ms"] == 0.0
-    assert only(concurrency(draw(AB, trace((0, 10), (20, 70))))).saving_if_parallel_ms == 15.0
+    assert only(concurrency(draw(AB, trace((0, 10), (20, 70)), BOTH))).saving_if_parallel_ms == 15.0
+
+
+def test_an_order_never_refuted_promises_nothing():
+    found = only(concurrency(draw(AB, trace((0, 10), (20, 70)))))
+    assert found.relation == "ordered"
+    assert np.isnan(found.saving_if_parallel_ms)
+
+
+def test_categories_hold_what_occurs():
+    found = concurrency(draw(AB, BOTH))
+    for column in ("callee_a", "callee_b", "relation"):
+        assert set(found[column].cat.categories) == set(found[column])
 
 
 def test_operations_are_apart():
@@ -187,6 +240,30 @@ def test_most_callees():
     assert set(some.callee_a) | set(some.callee_b) == {f"INTERNAL w op{x}" for x in "def"}
     with pytest.raises(OptionError, match="most_callees=1 leaves no pair"):
         concurrency(spans, most_callees=1)
+
+
+@pytest.mark.parametrize(
+    ("children", "kept"),
+    [
+        (["c - 1-3 CLIENT", "d - 3-4 CLIENT", "b - 1-2 CLIENT"], "bc"),  # of equal time: the one that began first
+        (["d - 1-2 CLIENT", "b - 1-2 CLIENT", "c - 1-3 CLIENT"], "bc"),  # at the same time: by text
+    ],
+)
+def test_which_of_equal_callees_are_compared_does_not_depend_on_the_order_of_rows(children, kept):
+    spans = draw("\n".join(["a - 0-9 SERVER", *(f"  {child}" for child in children)]))
+    found = concurrency(spans, most_callees=2)
+    assert {only(found).callee_a[-1], only(found).callee_b[-1]} == set(kept)
+    pd.testing.assert_frame_equal(concurrency(spans[::-1], most_callees=2), found)
+
+
+def test_the_mean_saving_is_exact_in_any_order_of_rows():
+    rng = np.random.default_rng(5)
+    spans = draw(BOTH, *(trace((0, 40), (50, 50 + number)) for number in rng.integers(1_000_000, 30_000_000, 90) / 1e6))
+    took = spans.duration_ms[(spans["name"] == "y").to_numpy()].iloc[1:]
+    mean = int((took * 1e6).round().sum()) / len(took) / 1e6
+    for seed in range(5):
+        mixed = spans.sample(frac=1, random_state=seed)
+        assert only(concurrency(mixed)).saving_if_parallel_ms == mean
 
 
 def reference(spans):
@@ -316,23 +393,12 @@ def test_empty():
 @pytest.mark.parametrize("shape", ["star", "many names", "chain"])
 def test_a_hundred_thousand_spans(shape):
     n = 100_000
-    at = np.arange(n)
     letters = "abcdefghij"
-    name = [f"op{letters[i % 10]}" for i in at]
+    name = [f"op{letters[i % 10]}" for i in range(n)]
     if shape == "many names":
-        name = ["op" + "".join(letters[int(d)] for d in str(i)) for i in at]
-    spans = conform(
-        pd.DataFrame(
-            {
-                "trace_id": trace_of(0),
-                "span_id": [f"{i + 1:016x}" for i in at],
-                "parent_span_id": [None, *(f"{(i if shape == 'chain' else 1):016x}" for i in at[1:])],
-                "name": name,
-                "start_time": pd.to_datetime(EPOCH_NS + at * 1_000_000, utc=True),
-                "duration_ms": (2 * n - at).astype(float) if shape == "chain" else np.r_[n, np.full(n - 1, 12.0)],
-            }
-        )
-    )
+        name = ["op" + "".join(letters[int(d)] for d in str(i)) for i in range(n)]
+    wide = {} if shape == "chain" else {"duration_ms": np.r_[n, np.full(n - 1, 12.0)]}
+    spans = large_trace("chain" if shape == "chain" else "star", name=name, **wide)
     found = concurrency(spans)
     assert len(found) == {"star": 45, "many names": 435, "chain": 0}[shape]
     if shape == "star":

@@ -65,7 +65,7 @@ def test_no_failed_request_gives_no_row():
     assert found.index.dtype == spans["trace_id"].dtype
     full = attribute_errors(draw("root web 0-100 ERROR"))
     own = ["blame_span_id", "cause", "chain", "chain_length", "handled", "evidence", "requests"]
-    assert found[own].dtypes.equals(full[own].dtypes)
+    assert found[own].dtypes.astype(str).equals(full[own].dtypes.astype(str))  # categories are those that occur
     assert list(found) == list(full)
     assert attribute_errors(spans.iloc[:0]).dtypes.equals(found.dtypes)
 
@@ -236,6 +236,64 @@ def test_a_failure_after_the_end_explains_nothing():
     other_clock = "root web 0-100 ERROR\n  call db 40-130 SERVER ERROR"
     assert culprit(other_clock) == ("call", "error")
     assert culprit(other_clock.replace("0-100 ERROR", "0-100 ERROR status_message=deadline")) == ("call", "slow")
+
+
+def test_what_ended_before_the_cancelled_began_did_not_cancel_them():
+    text = """
+        root   web 0-100 ERROR
+          old  web 5-10 CLIENT ERROR
+          bad  web 20-60 CLIENT ERROR
+          off  web 20-62 CLIENT ERROR status_message=canceled
+    """
+    assert culprit(text) == ("bad", "error")
+    assert culprit(text.replace("5-10", "5-25")) == ("old", "error")
+
+
+def test_a_caller_that_says_nothing_was_cancelled_if_its_callee_was():
+    text = """
+        root   web 0-100 ERROR
+          bad  web 20-60 CLIENT ERROR
+          off  web 20-64 CLIENT ERROR {}
+            s  db  21-63 SERVER ERROR status_message=canceled
+    """
+    assert culprit(text.format("")) == ("bad", "error")
+    assert culprit(text.format("status_message=boom"))[0] == "s"
+
+
+def test_what_ran_below_a_call_cancelled_by_a_deadline_was_too_slow():
+    text = """
+        root     web  0-100 ERROR
+          call   web  10-90 CLIENT ERROR status_message={}
+            mid  cart 12-89 SERVER ERROR status_message=canceled
+              sub  db 14-90 SERVER
+    """
+    assert culprit(text.format("deadline")) == ("sub", "slow")
+    assert culprit(text.format("boom")) == ("mid", "cancellation")
+
+
+def test_attempts_at_other_instances_and_under_other_names():
+    text = "root web 0-100 ERROR\n  one web 10-20 CLIENT ERROR name={}\n  two web {} CLIENT name={}"
+    same, late = text.format("POST_/pay", "30-40", "POST_/pay"), text.format("POST_/pay", "19.5-40", "POST_/pay")
+    assert culprit(late) == ("root", "error")  # clocks differ
+    assert culprit(text.format("pay", "15-40", "pay"))[0] == "one"
+    assert culprit(text.format("pay", "30-40", "pay_(retry:1)"))[0] == "root"
+    for one, other, expected in [
+        ("10.0.0.1", "10.0.0.2", "root"),
+        ("pay-1.svc", "pay-2.svc", "root"),
+        ("shard-1", "shard-2", "one"),
+        ("pay", "log", "one"),
+    ]:
+        assert culprit(same, **{"span.server.address": [None, one, other]})[0] == expected
+    bare = same.replace("POST_/pay", "POST")
+    addresses = {"span.server.address": [None, "10.0.0.1", "10.0.0.2"]}
+    assert culprit(bare, **addresses)[0] == "one"  # nothing says that the same was asked
+    assert culprit(bare, **addresses, **{"span.url.path": [None, "/pay", "/pay"]})[0] == "root"
+    assert culprit(same, **addresses, **{"span.db.system": [None, "mysql", "mysql"]})[0] == "one"
+
+
+def test_the_causes_are_those_that_occur():
+    found = attribute_errors(draw("root web 0-9 ERROR"))
+    assert found["cause"].cat.categories.tolist() == ["error"]
 
 
 def test_a_timeout_text_wins_over_a_cancellation():
@@ -462,3 +520,16 @@ def test_attributes_may_stand_anywhere():
     ]
     spans = attributed(rows).assign(other_attributes=['{"span.rpc.grpc.status_code":"4"}'])
     assert attribute_errors(spans).iloc[0][["cause", "evidence"]].tolist() == ["timeout", "gRPC 4"]
+
+
+def test_the_slower_half_of_a_hedged_request_is_nobodys_reason():
+    spans = draw(
+        """
+        get web 0-100 SERVER ERROR
+          pay web 5-20 CLIENT ERROR
+          ask web 30-50 CLIENT
+          ask web 35-50 CLIENT ERROR id=slow status_message=canceled
+        """
+    )
+    (found,) = attribute_errors(spans).itertuples()
+    assert (found.blame_name, found.cause) == ("pay", "error")

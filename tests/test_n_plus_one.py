@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from small_traces import EPOCH_NS, draw, frame, id_of, random_rows, trace_of
+from small_traces import draw, frame, id_of, large_trace, random_rows
 
 import traceanalytics as ta
 from traceanalytics.analysis.critical_path import critical_path
@@ -17,7 +17,6 @@ from traceanalytics.analysis.retry_groups import retries
 from traceanalytics.errors import OptionError
 from traceanalytics.kernels import forced
 from traceanalytics.simulate import NPlusOne, RetriesExhausted, RetriesRecovered, Shop
-from traceanalytics.spans.conforming import conform
 from traceanalytics.topology import Forest
 
 COLUMNS = [
@@ -318,21 +317,7 @@ def test_weights_and_empty():
 
 @pytest.mark.parametrize("shape", ["star", "chain"])
 def test_a_hundred_thousand_spans(shape):
-    n = 100_000
-    at = np.arange(n)
-    spans = conform(
-        pd.DataFrame(
-            {
-                "trace_id": trace_of(0),
-                "span_id": [f"{i + 1:016x}" for i in at],
-                "parent_span_id": [None, *(f"{(1 if shape == 'star' else i):016x}" for i in at[1:])],
-                "name": "call",
-                "start_time": pd.to_datetime(EPOCH_NS + at * 1_000_000, utc=True),
-                "duration_ms": np.r_[n, np.ones(n - 1)] if shape == "star" else (2 * n - at).astype(float),
-            }
-        )
-    )
-    assert n_plus_one(spans).calls.tolist() == ([n - 1] if shape == "star" else [])
+    assert n_plus_one(large_trace(shape)).calls.tolist() == ([99_999] if shape == "star" else [])
 
 
 def test_the_shop_without_faults_has_none():

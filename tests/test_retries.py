@@ -8,14 +8,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from small_traces import EPOCH_NS, draw, frame, id_of, name_of, random_rows, trace_of
+from small_traces import EPOCH_NS, draw, frame, id_of, large_trace, name_of, random_rows
 
 from traceanalytics.analysis.fingerprints import fingerprint_codes
-from traceanalytics.analysis.retry_groups import find_retries, retries
+from traceanalytics.analysis.retry_evidence import find_retries
+from traceanalytics.analysis.retry_groups import retries
 from traceanalytics.errors import FormatError, OptionError, SchemaError
 from traceanalytics.io.formats import read
 from traceanalytics.kernels import forced
-from traceanalytics.spans.conforming import conform
 from traceanalytics.spans.error_rule import is_error
 from traceanalytics.topology import Forest
 
@@ -162,6 +162,70 @@ def test_a_client_error_by_its_http_status():
     spans = draw("r w 0-99\n a w 0-9 CLIENT name=c\n b w 10-19 CLIENT name=c")
     spans["span.http.status_code"] = pd.array([None, 503, 200], dtype="Int64")
     assert names(retries(spans).span_ids) == ["ab"]
+
+
+LOOP = "r w 0-99\n a w 0-9 CLIENT ERROR name=c\n b w 10-19 CLIENT ERROR name=c\n d w 20-29 CLIENT {} name=c"
+
+
+@pytest.mark.parametrize(
+    ("key", "codes", "expected"),
+    [
+        ("http.response.status_code", [422, 422, 422], []),  # three items
+        ("http.status_code", [404, 400, 409], []),
+        ("http.response.status_code", [408, 408, 408], ["abd"]),
+        ("http.response.status_code", [425, 425, 425], ["abd"]),
+        ("http.response.status_code", [429, 429, 429], ["abd"]),
+        ("http.response.status_code", [499, 499, 499], ["abd"]),  # given up by the client
+        ("http.response.status_code", [503, 422, 422], ["abd"]),
+        ("http.response.status_code", [422, None, 422], ["abd"]),
+        ("error.type", [404, 404, 404], []),
+        ("error.type", [500, 500, 500], ["abd"]),
+        ("rpc.grpc.status_code", [3, 5, 6], []),
+        ("rpc.grpc.status_code", [7, 9, 11], []),
+        ("rpc.grpc.status_code", [12, 16, 16], []),
+        ("rpc.grpc.status_code", [14, 14, 14], ["abd"]),
+        ("rpc.grpc.status_code", [8, 10, 13], ["abd"]),
+        ("rpc.response.status_code", ["INVALID_ARGUMENT", "NOT_FOUND", "StatusCode.UNAUTHENTICATED"], []),
+        ("rpc.response.status_code", ["UNAVAILABLE", "NOT_FOUND", "NOT_FOUND"], ["abd"]),
+    ],
+)
+def test_who_is_refused_for_what_it_asks_does_not_ask_again(key, codes, expected):
+    values = pd.Series([None, *codes], dtype="str" if isinstance(codes[0], str) else "Int64")
+    spans = draw(LOOP.format("ERROR"))
+    assert names(retries(spans.assign(**{f"span.{key}": values.array})).span_ids) == expected
+    assert names(retries(spans.assign(**{f"span.{key}": values.astype("str").array})).span_ids) == expected
+
+
+def test_a_success_after_a_refusal_shows_that_it_was_tried_again():
+    spans = draw("r w 0-99\n a w 0-9 CLIENT ERROR name=c\n b w 10-19 CLIENT name=c")
+    found = retries(spans.assign(**{"span.http.response.status_code": [None, 401, 200]}))  # a token was renewed
+    assert (names(found.span_ids), found.outcome.tolist()) == (["ab"], ["recovered"])
+
+
+def test_a_refused_call_that_says_that_it_is_an_attempt_is_one():
+    spans = draw(LOOP.format("ERROR")).assign(**{"span.http.response.status_code": [200, 422, 422, 422]})
+    assert len(retries(spans)) == 0
+    counted = spans.assign(**{"span.http.request.resend_count": pd.array([None, None, 1, 2], dtype="Int64")})
+    assert (names(retries(counted).span_ids), retries(counted).evidence.tolist()) == (["abd"], ["attributes"])
+    told = retries(spans.assign(events=[None, None, None, event_cell((25, "retry"))]))
+    assert (names(told.span_ids), told.evidence.tolist()) == (["d"], ["events"])
+    named = spans.assign(name=pd.Categorical(["r", "c", "c (retry 1)", "c (retry 2)"]))
+    assert names(retries(named).span_ids) == ["abd"]
+    asked = spans.assign(**{"span.url.full": [None, "http://h/c", "http://h/c?retry=1", "http://h/c?retry=2"]})
+    assert names(retries(asked).span_ids) == ["abd"]
+
+
+@pytest.mark.parametrize(
+    "text", ["ThrottlingException: Rate exceeded", "Too Many Requests", "context deadline exceeded"]
+)
+@pytest.mark.parametrize("column", ["status_message", "span.error.type"])
+def test_who_is_told_to_come_later_asks_again(column, text):
+    spans = draw(LOOP.format("ERROR")).assign(**{"span.http.response.status_code": [200, 400, 400, 400]})
+    assert (
+        groups(LOOP.format("ERROR"), **{"span.http.response.status_code": spans["span.http.response.status_code"]})
+        == []
+    )
+    assert names(retries(spans.assign(**{column: pd.array([None, text, text, text], dtype="str")})).span_ids) == ["abd"]
 
 
 @pytest.mark.parametrize(
@@ -346,23 +410,8 @@ def test_duplicates_count_once():
 
 @pytest.mark.parametrize("shape", ["star", "chain"])
 def test_a_hundred_thousand_spans(shape):
-    n = 100_000
-    at = np.arange(n)
-    spans = conform(
-        pd.DataFrame(
-            {
-                "trace_id": trace_of(0),
-                "span_id": [f"{i + 1:016x}" for i in at],
-                "parent_span_id": [None, *(f"{(1 if shape == 'star' else i):016x}" for i in at[1:])],
-                "name": "call",
-                "start_time": pd.to_datetime(EPOCH_NS + at * 1_000_000, utc=True),
-                "duration_ms": np.r_[n, np.ones(n - 1)] if shape == "star" else (2 * n - at).astype(float),
-                "status": "ERROR",
-            }
-        )
-    )
-    found = retries(spans)
-    assert found.attempts.tolist() == ([n - 1] if shape == "star" else [])
+    found = retries(large_trace(shape, status="ERROR"))
+    assert found.attempts.tolist() == ([99_999] if shape == "star" else [])
 
 
 @pytest.mark.parametrize("pattern", ["jaeger_json/*.json", "otlp_json/*.json*", "zipkin_v2/*.json"])

@@ -28,6 +28,8 @@ RENAMED = {
     "net.protocol.name": "network.protocol.name",
     "net.protocol.version": "network.protocol.version",
     "db.system": "db.system.name",
+    "db.type": "db.system.name",
+    "db.instance": "db.namespace",
     "db.statement": "db.query.text",
     "db.operation": "db.operation.name",
     "db.name": "db.namespace",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 from collections import Counter, defaultdict
@@ -70,6 +71,8 @@ def test_figures_of_nodes():
         (QUEUE, "kafka/orders", "broker"),
         ({"span.peer.service": "tax"}, "tax", "service"),
         ({"span.server.address": "tax.org"}, "tax.org", "external"),
+        ({"span.rpc.service": "shop.Tax"}, "shop.Tax", "external"),
+        ({"span.rpc.service": "shop.Tax", "span.server.address": "tax.org"}, "tax.org", "external"),
         ({}, "(unknown)", "unknown"),
     ],
 )
@@ -161,10 +164,11 @@ def test_sums_against_plain_python(seed, merge):
     occurs = defaultdict(set)
     for at, service in enumerate(plain.service):
         occurs[service].add(trace[at])
-    groups, virtual = defaultdict(list), defaultdict(set)
+    groups, virtual, asking = defaultdict(list), defaultdict(set), defaultdict(set)
     for caller, callee, kind, client, server, _, gap, home in plain.calls():
         failed = any(r is not None and rows[r]["status"] == "ERROR" for r in (client, server))
         groups[caller, callee, None if merge else kind].append((trace[home], client, server, failed, gap))
+        asking[caller].add(trace[home])
         for node in (caller, callee):
             virtual[node].add(trace[home])
     edges = dependency_tables(spans, merge=merge, weights="weight").edges
@@ -173,7 +177,7 @@ def test_sums_against_plain_python(seed, merge):
         calls = groups[edge.caller, edge.callee, None if merge else edge.kinds]
         total = sum(weight[t] for t, *_ in calls)
         each = Counter(t for t, *_ in calls)
-        requests = occurs.get(edge.caller) or virtual[edge.caller]
+        requests = (occurs.get(edge.caller) or virtual[edge.caller]) | asking[edge.caller]
         assert edge.calls == total
         assert edge.traces == sum(weight[t] for t in each)
         assert edge.error_rate == pytest.approx(sum(weight[t] for t, _, _, failed, _ in calls if failed) / total)
@@ -258,6 +262,16 @@ def test_graphml_and_json_keep_everything(merge, level):
         assert {type(value) for value in data.values()} <= {str, bool, int, float}
 
 
+def test_the_search_for_garbage_goes_on_afterwards():
+    for running in (True, False):
+        (gc.enable if running else gc.disable)()
+        try:
+            service_graph(checkout())
+            assert gc.isenabled() is running
+        finally:
+            gc.enable()
+
+
 def test_no_spans():
     for merge in (False, True):
         graph = service_graph(draw(), merge=merge)
@@ -319,7 +333,7 @@ def test_real_demo(corpus):
     spans = ta.read(corpus / "otlp_json" / "oteldemo_collector_file_exporter_mixed.jsonl")
     graph = service_graph(spans)
     known = set(spans["service"].dropna())
-    for column in ("span.server.address", "span.net.peer.name", "span.peer.service"):
+    for column in ("span.server.address", "span.net.peer.name", "span.peer.service", "span.rpc.service"):
         known |= set(spans[column].dropna().astype("str")) if column in spans else set()
     assert set(graph) <= known | {"(unknown)"}
     assert {key[:2] for key, _ in edges_of(graph)} >= {

@@ -42,10 +42,10 @@ TABLE: Final[tuple[tuple[str, ...], ...]] = (
     ("network.connection.subtype", "net.host.connection.subtype"),
     ("network.carrier.name", "net.host.carrier.name"),
     # Databases
-    ("db.system.name", "db.system"),
+    ("db.system.name", "db.system", "db.type"),
     ("db.query.text", "db.statement"),
     ("db.operation.name", "db.operation"),
-    ("db.namespace", "db.name", "db.redis.database_index", "db.elasticsearch.cluster.name"),
+    ("db.namespace", "db.name", "db.redis.database_index", "db.elasticsearch.cluster.name", "db.instance"),
     (
         "db.collection.name",
         "db.sql.table",

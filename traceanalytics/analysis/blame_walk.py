@@ -61,14 +61,13 @@ def blame(spans: pd.DataFrame, forest: Forest) -> Blame:
     on_chain = np.zeros(len(spans), dtype=np.uint8)
     if not len(root):
         return Blame(root, stop, row, hurried.view(np.int8), failed, on_chain.view(bool))
-    timed_out, cancelled = np.zeros((2, len(spans)), dtype=bool)
+    timed_out, cancelled, mute = np.zeros((3, len(spans)), dtype=bool)
     rows = np.flatnonzero(failed)
-    signs = failure_signs(spans, rows)
-    timed_out[rows], cancelled[rows] = signs
+    timed_out[rows], cancelled[rows], mute[rows] = failure_signs(spans, rows)
     kind = fixed_codes(spans["kind"], KIND)
     service = codes_of(spans["service"])[0]
     loose = (kind == CONSUMER) & (forest.parent >= 0) & (kind[forest.parent] == PRODUCER)
-    following = _following(spans, forest, kind, service, failed, timed_out, cancelled, loose)
+    following = _following(spans, forest, kind, service, failed, timed_out, cancelled, mute, loose)
     unfinished = ~forest.timed & (forest.start != NAT)
     _descend(
         root,
@@ -80,6 +79,7 @@ def blame(spans: pd.DataFrame, forest: Forest) -> Blame:
         forest.timed.view(np.uint8),
         unfinished.view(np.uint8),
         timed_out.view(np.uint8),
+        cancelled.view(np.uint8),
         loose.view(np.uint8),
         service,
         stop,
@@ -100,6 +100,7 @@ def _following(
     failed: NDArray[np.bool_],
     timed_out: NDArray[np.bool_],
     cancelled: NDArray[np.bool_],
+    mute: NDArray[np.bool_],
     loose: NDArray[np.bool_],
 ) -> NDArray[np.int32]:
     """Return for every failed row the failed row below it that explains it, -1 where there is none."""
@@ -117,9 +118,12 @@ def _following(
     _taint(candidates, forest.parent, through.view(np.uint8), tainted)
     good = forest.timed & ~failed & below_failed & (tainted == 0)
     good[good] = holds_failure[above[good]]
-    kept = ~superseded(spans, forest, kind=kind, above=above, failed=candidates, succeeded=np.flatnonzero(good))
+    answered = np.flatnonzero(good)
+    kept = ~superseded(
+        spans, forest, kind=kind, above=above, failed=candidates, succeeded=answered, cancelled=cancelled
+    )
     candidates = candidates[kept & ~_too_late(forest, above, candidates, service, timed_out, loose)]
-    chosen = _chosen(forest, above, candidates, cancelled)
+    chosen = _chosen(forest, above, candidates, _called_off(forest, above, candidates, cancelled, mute))
     following[above[chosen]] = chosen
     return following
 
@@ -162,16 +166,38 @@ def _too_late(
     return late
 
 
+def _called_off(
+    forest: Forest,
+    above: NDArray[np.int32],
+    candidates: NDArray[np.int64],
+    cancelled: NDArray[np.bool_],
+    mute: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Mark what was cancelled, and what says nothing of its own and has nothing but cancelled failures below."""
+    found, others = cancelled.copy().view(np.uint8), np.zeros(len(above), dtype=np.uint8)
+    place = np.empty(forest.n_spans, dtype=np.int64)
+    place[forest.order] = np.arange(len(forest.order))
+    upwards = candidates[np.argsort(-place[candidates])]
+    _hand_up(upwards, above, mute.view(np.uint8), others, found)
+    return found.view(bool)
+
+
 def _chosen(
     forest: Forest, above: NDArray[np.int32], candidates: NDArray[np.int64], cancelled: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Return one candidate for each span above: the first to fail if it had others cancelled, else the last one."""
+    """Return one candidate for each span above: the first to fail if it had others cancelled, else the last one.
+
+    What had ended before any of the cancelled ones began is not why they were cancelled.
+    """
     up = above[candidates]
     some_cancelled, some_not = np.zeros((2, forest.n_spans), dtype=bool)
     some_cancelled[up[cancelled[candidates]]] = True
-    some_not[up[~cancelled[candidates]]] = True
+    begun = np.full(forest.n_spans, _LATEST)
+    np.minimum.at(begun, up[cancelled[candidates]], forest.start[candidates[cancelled[candidates]]])
+    over = forest.timed[candidates] & (forest.end[candidates] < begun[up])
+    some_not[up[~cancelled[candidates] & ~over]] = True
     first = some_cancelled & some_not
-    kept = ~(first[up] & cancelled[candidates])
+    kept = ~(first[up] & (cancelled[candidates] | over))
     candidates, up = candidates[kept], up[kept]
     end = forest.end[candidates]
     within = np.minimum(end, np.where(forest.timed[up], forest.end[up], _LATEST))
@@ -194,6 +220,16 @@ def _taint(candidates: Ints, parent: Ints, through: Ints, tainted: Ints) -> None
         while row >= 0 and through[row] and not tainted[row]:
             tainted[row] = 1
             row = parent[row]
+
+
+@kernel("others", "found")
+def _hand_up(rows: Ints, above: Ints, mute: Ints, others: Ints, found: Ints) -> None:
+    """Let those that say nothing take over what all their failures below say; ``rows`` come from the leaves up."""
+    for row in rows:
+        up = above[row]
+        if others[row] == 2 and mute[row]:
+            found[row] = 1
+        others[up] = 2 if found[row] and others[up] != 1 else 1
 
 
 @part
@@ -244,6 +280,7 @@ def _descend(
     timed: Ints,
     unfinished: Ints,
     timed_out: Ints,
+    cancelled: Ints,
     loose: Ints,
     service: Ints,
     stop: Ints,
@@ -261,7 +298,8 @@ def _descend(
         blamed[request] = row
         if timed[row]:
             last = row
-            strict = 0 if timed_out[row] else 1
+            gave_up = timed_out[row] or (cancelled[row] and hurried[request])
+            strict = 0 if gave_up else 1
             below = row
             while below >= 0:
                 blamed[request] = below

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from traceanalytics.analysis.requests import cut_off
 from traceanalytics.analysis.span_groups import span_groups
@@ -26,6 +27,8 @@ _MULTIPLIER: Final = 0x1E37_79B9_7F4A_7C15
 _OTHER_MULTIPLIER: Final = 0x3F58_476D_1CE4_E5B9
 _ROOT: Final = 0x0123_4567_89AB_CDEF
 _CUT: Final = 0x1F6D_2A3B_4C5E_7081
+_HEX_OF_BYTE: Final = np.frombuffer(bytes(range(256)).hex().encode(), dtype=np.uint16)
+"""The two digits of each byte, as they lie in memory."""
 
 
 class CallPaths(NamedTuple):
@@ -89,23 +92,31 @@ def mixed(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
     return value ^ (value >> np.uint64(31))
 
 
-def hex_ids(numbers: NDArray[np.uint64] | NDArray[np.int64]) -> Any:
-    """Return 16 hex digits a number, as a column of texts."""
-    digits = numbers.astype(">u8").tobytes().hex()
-    return pd.array([digits[at : at + 16] for at in range(0, len(digits), 16)], dtype="str")
+def hex_ids(numbers: NDArray[np.uint64] | NDArray[np.int64], *, known: NDArray[np.bool_] | None = None) -> Any:
+    """Return 16 hex digits a number, as a column of texts; missing where the number is not known."""
+    digits = _HEX_OF_BYTE[numbers.astype(">u8").view(np.uint8)]
+    stops = np.arange(0, 16 * len(numbers) + 1, 16, dtype=np.int64)
+    valid = None if known is None else pa.py_buffer(np.packbits(known, bitorder="little"))
+    texts = pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(stops), pa.py_buffer(digits), valid)
+    return pd.array(texts, dtype="str")
 
 
 def _described(services: object, names: object) -> tuple[list[str], NDArray[np.int64]]:
     texts, hashes = [], []
-    columns = (pd.Series(values).astype("object") for values in (services, names))
-    for service, name in zip(*columns, strict=True):
-        known = [None if pd.isna(value) else str(value) for value in (service, name)]
-        texts.append(":".join("?" if value is None else value for value in known))
-        # Lengths stand before the texts, so that no service ends in what another name begins with.
-        exact = "".join("-" if value is None else f"{len(value)}:{value}" for value in known)
+    for (service, exact_service), (name, exact_name) in zip(_written(services), _written(names), strict=True):
+        texts.append(f"{service}:{name}")
+        exact = exact_service + exact_name
         digest = hashlib.blake2b(exact.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         hashes.append(int.from_bytes(digest, "big") & _LOW_63_BITS)
     return texts, np.array(hashes, dtype=np.int64)
+
+
+def _written(labels: object) -> list[tuple[str, str]]:
+    """Return each label as it is shown, and so that no service can end in what another name begins with."""
+    code, distinct = pd.factorize(pd.Series(labels).astype("object"))
+    texts = [str(label) for label in distinct]
+    both = [*((text, f"{len(text)}:{text}") for text in texts), ("?", "-")]
+    return [both[at] for at in code.tolist()]
 
 
 @kernel("path", "first", "above", "count", scratch=("slots", "key"))

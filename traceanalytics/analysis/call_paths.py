@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from traceanalytics.analysis.call_path_numbers import CallPaths, hex_ids, mixed, numbered_paths
 from traceanalytics.analysis.requests import cut_off, distinct_traces, requests
@@ -98,6 +100,7 @@ def call_tree(spans: pd.DataFrame, *, weights: Weights = None) -> pd.DataFrame:
     asked = requests(spans, forest, weights=weights)
     paths = numbered_paths(spans, forest)
     n = len(paths.first)
+    depth = forest.depth[paths.first].astype(np.int64)
     rows = np.flatnonzero(paths.of_row >= 0)
     code = paths.of_row[rows].astype(np.int64)
     trace = forest.trace[rows]
@@ -107,28 +110,31 @@ def call_tree(spans: pd.DataFrame, *, weights: Weights = None) -> pd.DataFrame:
     times = {"inclusive_ms": inclusive, "self_ms": self_ns(forest), "critical_ms": asked.critical}
     totals = {name: group_sums(code, n, values[rows], weight) / 1e6 for name, values in times.items()}
     levels = group_quantiles(code, n, np.where(forest.timed, inclusive, np.nan)[rows] / 1e6, weight, [0.5, 0.95])
-    ids = hex_ids(paths.identity)
     subtree = group_sums(code, n, asked.critical[rows], weight)  # ns, so that sums are exact in any order
     _add_up(paths.above, subtree)
     order = _tree_order(paths, [subtree, totals["inclusive_ms"], calls])
-    columns: dict[str, Any] = {
-        "path_id": ids,
-        "parent_path_id": ids.take(paths.above, allow_fill=True),
-        "depth": forest.depth[paths.first].astype(np.int64),
-        "service": spans["service"].array.take(paths.first),
-        "name": spans["name"].array.take(paths.first),
-        "path": pd.array(_path_texts(paths, forest.depth[paths.first].tolist()), dtype="str"),
+    above, first = paths.above[order], paths.first[order]
+    numbers: dict[str, Any] = {
         "orphan": paths.cut,
         "calls": calls,
         "traces": distinct_traces(code, n, trace, asked.weight),
-        "calls_per_request": calls / calls[_beginnings(paths)],
+        "calls_per_request": calls / calls[_ancestors(paths, depth, 0)],
         "errors": group_sums(code, n, is_error(spans).to_numpy()[rows], weight),
         **totals,
         "critical_subtree_ms": subtree / 1e6,
         "inclusive_p50_ms": levels[:, 0],
         "inclusive_p95_ms": levels[:, 1],
     }
-    return pd.DataFrame({name: values.take(order) for name, values in columns.items()}, copy=False)
+    columns: dict[str, Any] = {
+        "path_id": hex_ids(paths.identity[order]),
+        "parent_path_id": hex_ids(paths.identity[above], known=above >= 0),
+        "depth": depth[order],
+        "service": spans["service"].array.take(first),
+        "name": spans["name"].array.take(first),
+        "path": _path_texts(paths, depth, order),
+        **{name: values[order] for name, values in numbers.items()},
+    }
+    return pd.DataFrame(columns, copy=False)
 
 
 def trace_shapes(spans: pd.DataFrame, *, weights: Weights = None) -> pd.DataFrame:
@@ -235,10 +241,18 @@ def _complete(forest: Forest) -> NDArray[np.bool_]:
 def _tree_order(paths: CallPaths, keys: list[NDArray[np.float64]]) -> NDArray[np.int32]:
     """Return the paths in pre-order, siblings by the keys, greatest first, then by identity."""
     n = len(paths.above)
-    by_weight = np.lexsort([paths.identity, *(-key for key in reversed(keys))]).astype(np.int32)
-    offsets, place = grouped(np.where(paths.above < 0, n, paths.above).astype(np.int32)[by_weight], n + 1)
+    up = np.where(paths.above < 0, n, paths.above).astype(np.int32)
+    by_weight = np.argsort(-keys[0]).astype(np.int32)
+    offsets, place = grouped(up[by_weight], n + 1)
+    children = by_weight[place]
+    # The further keys are looked at only where the first one leaves siblings equal: sorting by all costs four times as much.
+    same = (np.diff(up[children]) == 0) & (np.diff(keys[0][children]) == 0)
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    run = np.cumsum(~np.append(False, same)[:n])[tied]
+    some = children[tied]
+    children[tied] = some[np.lexsort([paths.identity[some], *(-key[some] for key in keys[:0:-1]), run])]
     order = np.empty(n, dtype=np.int32)
-    _pre_order(offsets, by_weight[place], np.empty(n + 1, dtype=np.int32), order)
+    _pre_order(offsets, children, np.empty(n + 1, dtype=np.int32), order)
     return order
 
 
@@ -264,36 +278,53 @@ def _add_up(above: Ints, total: MutableSequence[float]) -> None:
             total[above[path]] += total[path]
 
 
-@kernel("beginning")
-def _find_beginnings(above: Ints, beginning: Ints) -> None:
+@kernel("ancestor")
+def _find_ancestors(above: Ints, depth: Ints, wanted: int, ancestor: Ints) -> None:
     for path in range(len(above)):
-        beginning[path] = path if above[path] < 0 else beginning[above[path]]
+        ancestor[path] = path if depth[path] <= wanted else ancestor[above[path]]
 
 
-def _beginnings(paths: CallPaths) -> NDArray[np.int32]:
-    beginning = np.empty(len(paths.above), dtype=np.int32)
-    _find_beginnings(paths.above, beginning)
-    return beginning
+def _ancestors(paths: CallPaths, depth: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+    """Return the path that the first ``wanted + 1`` calls of each path make; of shorter ones, itself."""
+    ancestor = np.empty(len(paths.above), dtype=np.int64)
+    _find_ancestors(paths.above, depth, wanted, ancestor)
+    return ancestor
 
 
-def _path_texts(paths: CallPaths, depth: list[int]) -> list[str]:
-    """Return a text a path; a chain of n calls would need n * n letters, so that the middle of long ones is left out."""
-    above, own = paths.above.tolist(), [paths.operation_texts[operation] for operation in paths.operation.tolist()]
-    texts: list[str] = []
-    head = list(range(len(above)))  # the path that the first calls of this one make
-    for path, up in enumerate(above):
-        if up < 0:
-            texts.append(f"? > {own[path]}" if paths.cut[path] else own[path])
-            continue
-        if depth[path] >= _FIRST:
-            head[path] = head[up]
-        if depth[path] < _WHOLE:
-            texts.append(f"{texts[up]} > {own[path]}")
-        else:
-            tail, at = [], path
-            for _ in range(_LAST):
-                tail.append(own[at])
-                at = above[at]
-            left_out = depth[path] + 1 - _FIRST - _LAST
-            texts.append(f"{texts[head[path]]} > ... {left_out:,} more ... > {' > '.join(reversed(tail))}")
-    return texts
+def _path_texts(paths: CallPaths, depth: NDArray[np.int64], order: NDArray[np.int32]) -> Any:
+    """Return the text of each path, in the order asked for; depth by depth, made of the texts above, all at once.
+
+    A chain of n calls would need n * n letters, so that the middle of long paths is left out.
+    """
+    names = pa.array(paths.operation_texts, pa.large_string())
+
+    def own(some: NDArray[Any]) -> pa.LargeStringArray:
+        return names.take(pa.array(paths.operation[some]))
+
+    by_depth = np.argsort(depth, kind="stable")
+    place = np.empty(len(depth), dtype=np.int64)
+    place[by_depth] = np.arange(len(depth))
+    bounds = np.searchsorted(depth[by_depth], np.arange(_WHOLE + 1))
+    top = by_depth[: bounds[1]]
+    levels = [pc.if_else(pa.array(paths.cut[top]), _joined("?", own(top)), own(top))]
+    for level in range(1, _WHOLE):
+        some = by_depth[bounds[level] : bounds[level + 1]]
+        above = levels[-1].take(pa.array(place[paths.above[some]] - bounds[level - 1]))
+        levels.append(_joined(above, own(some)))
+    long = by_depth[bounds[_WHOLE] :]
+    if len(long):
+        ancestor = _ancestors(paths, depth, _FIRST - 1)[long]
+        head = levels[_FIRST - 1].take(pa.array(place[ancestor] - bounds[_FIRST - 1]))
+        depths, which = np.unique(depth[long], return_inverse=True)
+        omitted = [f"... {at:,} more ..." for at in (depths + 1 - _FIRST - _LAST).tolist()]
+        tail: list[NDArray[Any]] = [long]
+        for _ in range(_LAST - 1):
+            tail.append(paths.above[tail[-1]])
+        middle = pa.array(omitted, pa.large_string()).take(pa.array(which))
+        levels.append(_joined(head, middle, *(own(path) for path in reversed(tail))))
+    return pd.array(pa.concat_arrays(levels).take(pa.array(place[order])), dtype="str")
+
+
+def _joined(*texts: Any) -> pa.LargeStringArray:
+    typed = [pa.scalar(text, pa.large_string()) if isinstance(text, str) else text for text in (*texts, " > ")]
+    return pc.binary_join_element_wise(*typed)

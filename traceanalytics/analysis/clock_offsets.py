@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from traceanalytics.analysis.quality_evidence import following
 from traceanalytics.analysis.remote_calls import CLIENT, SERVER
 from traceanalytics.spans.attributes_of_spans import attribute
-from traceanalytics.spans.columns import coded, codes_of
+from traceanalytics.spans.columns import coded, codes_of, drop_unused
 from traceanalytics.spans.error_rule import is_error
 from traceanalytics.spans.schema import KIND, OTHER_ATTRIBUTES
 from traceanalytics.topology import Forest
@@ -60,7 +61,8 @@ def clock_offsets(spans: pd.DataFrame) -> pd.DataFrame:
     ``[callee end - caller end, callee start - caller start]``. What all calls of two hosts agree on is their offset.
 
     A host is ``host.name`` of the resource, else ``k8s.node.name``, ``k8s.pod.name``, ``service.instance.id``, else the service.
-    Left out are calls within one host, duplicates, untimed spans, and calls whose client failed: who gave up did not wait.
+    Left out are calls within one host, duplicates, untimed spans, servers that follow from their client (``opentracing.ref_type`` of
+    their link to it), and calls whose client failed: who gave up did not wait.
 
     Parameters
     ----------
@@ -105,8 +107,8 @@ def clock_offsets(spans: pd.DataFrame) -> pd.DataFrame:
     """
     found = host_pairs(spans, Forest(spans))
     columns = {
-        "caller_host": coded(found.caller_host, found.hosts),
-        "callee_host": coded(found.callee_host, found.hosts),
+        "caller_host": drop_unused(coded(found.caller_host, found.hosts)),
+        "callee_host": drop_unused(coded(found.callee_host, found.hosts)),
         "pairs": found.calls,
         "offset_low_ms": found.pair_low / 1e6,
         "offset_high_ms": found.pair_high / 1e6,
@@ -120,7 +122,7 @@ def host_pairs(spans: pd.DataFrame, forest: Forest) -> HostPairs:
     """Return what :func:`clock_offsets` shows, and the calls behind it."""
     kind = fixed_codes(spans["kind"], KIND)
     parent = forest.parent
-    has = (parent >= 0) & (kind == SERVER) & forest.timed
+    has = (parent >= 0) & (kind == SERVER) & forest.timed & ~following(spans, forest)
     callee = np.flatnonzero(has & (kind[parent] == CLIENT) & forest.timed[parent]).astype(np.int64)
     host, hosts = _hosts(spans)
     caller = parent[callee].astype(np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,8 @@ from traceanalytics.errors import check_option
 from traceanalytics.weights import Weights, group_quantiles, group_sums, span_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import networkx as nx
     from numpy.typing import NDArray
 
@@ -41,11 +45,14 @@ def service_graph(
     - Where the parent of a span belongs to another service, work has entered the span's service: that is a call. So is a SERVER
       below a CLIENT of its own service (a service that calls itself), but nothing else within a service is. The client's half
       is the CLIENT span above; INTERNAL spans and spans without a kind in between are looked through.
-    - A CLIENT that nobody answered is a call to what emits no spans (``virtual``). A database is named by ``service.peer.name``,
-      else ``db.system.name`` and ``db.namespace`` (else ``server.address``); a broker by ``messaging.system`` and
-      ``messaging.destination.name``, without a destination by the peer's name; anything else by the first of
-      ``service.peer.name``, ``server.address``, the host in ``url.full``, ``network.peer.address``. Where nothing is known it is
-      "(unknown)", and where the name is a service's, that is meant.
+    - A CLIENT that nobody answered is a call to what emits no spans (``virtual``). It is a call to a database where it names one or
+      has the text of a query; that is named by ``service.peer.name``, else ``db.system.name`` and ``db.namespace`` (else
+      ``server.address``); a broker by ``messaging.system`` and ``messaging.destination.name``, without a destination by the peer's
+      name; anything else by the first of ``service.peer.name``, ``server.address``, the host in ``url.full``,
+      ``network.peer.address``, ``rpc.service``. A loopback address is named with its port (``localhost:3306``) where that is known.
+      Where nothing is known it is "(unknown)", and where the name is a service's, that is meant.
+    - A CLIENT without children right below a span of another service that names no callee, or its own service, is the call into
+      its service and none besides: clients of databases report so under the name of the database.
     - Of CLIENT spans within each other the innermost counts; below one that names a database or a broker, the outermost does.
     - A PRODUCER (or a CLIENT that names a broker) sends to its destination, a node; a CONSUMER (or a CLIENT that receives)
       takes from it. They belong together by parent or by link, and then the sender's name of the destination counts. Messages
@@ -78,7 +85,7 @@ def service_graph(
         Node attributes:
 
         - ``service``, at level "operation" also ``name`` (not for virtual nodes)
-        - ``kind``: service, database, broker, external (known by address only) or unknown
+        - ``kind``: service, database, broker, external (known by address or ``rpc.service`` only) or unknown
         - ``virtual``: no span comes from it
         - ``calls``: how often work arrived: calls, and roots of traces; ``errors``: those of them that failed
         - ``spans``: how many it emitted
@@ -131,61 +138,94 @@ def service_graph(
     """
     import networkx as nx  # noqa: PLC0415 - the tables do without
 
-    found = dependency_tables(spans, level=level, merge=merge, weights=weights)
+    found = _numbered(spans, level=level, merge=merge, weights=weights)
     graph: nx.DiGraph[Any] = nx.DiGraph() if merge else nx.MultiDiGraph()
-    graph.add_nodes_from(zip(found.nodes["node"].tolist(), _records(found.nodes.drop(columns="node")), strict=True))
-    ends = [found.edges["caller"].tolist(), found.edges["callee"].tolist()]
-    if not merge:
-        ends.append(found.edges["kinds"].tolist())
-    graph.add_edges_from(zip(*ends, _records(found.edges.drop(columns=["caller", "callee"])), strict=True))
+    names = found.nodes["node"].tolist()
+    # One object a name: dicts then compare identities and know the hash.
+    ends = [[names[at] for at in found.edges[end].tolist()] for end in ("caller", "callee")]
+    with _no_search_for_garbage():
+        graph.add_nodes_from(zip(names, _records(found.nodes.drop(columns="node")), strict=True))
+        keys = [] if merge else [_scalars(found.edges["kinds"])]
+        edges = _records(found.edges.drop(columns=["caller", "callee"]))
+        graph.add_edges_from(zip(*ends, *keys, edges, strict=True))
     return graph
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as dicts of Python scalars, without what is unknown."""
+@contextlib.contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """Keep Python from going through a million new dicts again and again; none of them is garbage."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield rows as dicts of Python scalars, without what is unknown."""
     names = [str(name) for name in table.columns]
-    columns = [table[name].tolist() for name in names]
-    return [
-        {name: value for name, value in zip(names, row, strict=True) if value == value and value != ""}  # noqa: PLR0124 - NaN
-        for row in zip(*columns, strict=True)
-    ]
+    missing = (table.isna() | (table == "")).to_numpy(dtype=bool)
+    code, patterns = pd.factorize(missing @ (1 << np.arange(len(names))))
+    absent = [[name for at, name in enumerate(names) if pattern >> at & 1] for pattern in patterns.tolist()]
+    columns = [_scalars(table[name]) for name in names]
+    for row, pattern in zip(zip(*columns, strict=True), code.tolist(), strict=True):
+        record = dict(zip(names, row, strict=True))
+        for name in absent[pattern]:
+            del record[name]
+        yield record
+
+
+def _scalars(column: pd.Series) -> list[Any]:
+    """Return Python scalars, of texts that repeat one object each."""
+    if isinstance(column.dtype, pd.StringDtype):
+        code, texts = pd.factorize(column.astype("object"))
+        return texts.take(code).tolist()
+    return column.tolist()
 
 
 def dependency_tables(
     spans: pd.DataFrame, *, level: str = "service", merge: bool = False, weights: Weights = None
 ) -> Dependencies:
     """Return nodes and edges of :func:`service_graph` as two frames; NaN where the graph leaves an attribute out."""
+    nodes, edges = _numbered(spans, level=level, merge=merge, weights=weights)
+    names = nodes["node"].array
+    return Dependencies(nodes, edges.assign(**{end: names.take(edges[end]) for end in ("caller", "callee")}))
+
+
+def _numbered(spans: pd.DataFrame, *, level: str, merge: bool, weights: Weights) -> Dependencies:
+    """Return the tables with the numbers of nodes as ``caller`` and ``callee``."""
     check_option("level", level, ("service", "operation"))
     check_option("merge", merge, (False, True))
     found = call_edges(spans, level=level)
     weight = span_weights(spans, weights)
-    whole = weights is None
     edges = _edges(found, weight, merge=merge)
     nodes = _node_sums(found, weight, level=level)
-    if whole:
+    if weights is None:
         edges = edges.astype(dict.fromkeys(_COUNTS, "int64"))
         nodes = nodes.astype(dict.fromkeys(("calls", "errors", "spans"), "int64"))
     return Dependencies(nodes, edges)
 
 
 def _edges(found: Calls, weight: NDArray[np.float64], *, merge: bool) -> pd.DataFrame:
-    calls, names = found.calls, found.nodes["node"].array
+    calls, n_nodes = found.calls, max(len(found.nodes), 1)
     kinds = 1 if merge else len(PURPOSES)
     purpose = calls["purpose"].to_numpy()
     alphabetical = np.argsort(np.argsort(PURPOSES))
-    key = calls["caller"].to_numpy() * len(names) + calls["callee"].to_numpy()
+    key = calls["caller"].to_numpy() * n_nodes + calls["callee"].to_numpy()
     key = key if merge else key * kinds + alphabetical[purpose]
     group, keys = pd.factorize(key, sort=True)
     n = len(keys)
-    caller, callee = np.divmod(keys // kinds, max(len(names), 1))
+    caller, callee = np.divmod(keys // kinds, n_nodes)
     of_trace = _trace_weights(found, weight)
     heavy = of_trace[calls["trace"].to_numpy()]
     ones = np.ones(len(calls))
     total = group_sums(group, n, ones, heavy)
     share = np.maximum(total, np.finfo(float).tiny)
     columns: dict[str, Any] = {
-        "caller": names.take(caller),
-        "callee": names.take(callee),
+        "caller": caller,
+        "callee": callee,
         "kinds": _kinds(group, n, purpose),
         "calls": total,
     }
@@ -246,15 +286,15 @@ def _per_request(
 
 
 def _traces_of_nodes(found: Calls, of_trace: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weight of the traces that each node occurs in: by its spans, or where it has none by its calls."""
+    """Return the weight of the traces that each node occurs in: by its spans or as a caller, or where it has no spans by its calls."""
     calls, real = found.calls, found.nodes["real"].to_numpy()
     n_traces = max(found.forest.n_traces, 1)
     kept = np.flatnonzero(found.node_of_row >= 0)
     keys = [found.node_of_row[kept] * n_traces + found.forest.trace[kept]]
     for end in ("caller", "callee"):
         node = calls[end].to_numpy()
-        virtual = ~real[node]
-        keys.append(node[virtual] * n_traces + calls["trace"].to_numpy()[virtual])
+        there = ~real[node] | (end == "caller")  # a broker's destination may bear the name of a service
+        keys.append(node[there] * n_traces + calls["trace"].to_numpy()[there])
     node, trace = np.divmod(pd.unique(np.concatenate(keys)), n_traces)
     return group_sums(node, len(real), np.ones(len(node)), of_trace[trace])
 

@@ -17,6 +17,7 @@ from traceanalytics.analysis.call_targets import (
     call_targets,
     carried,
     names_broker,
+    names_database,
 )
 from traceanalytics.analysis.graph_nodes import GraphNodes
 from traceanalytics.analysis.messages import Messages, asynchronous_entries, messages
@@ -79,6 +80,8 @@ def call_edges(spans: pd.DataFrame, *, level: str = "service") -> Calls:
     settles = _by_row(len(spans), rows, targets.settles, False)
     fetches = outgoing & (kind == CLIENT) & receives
     outgoing &= ~(fetches | ((kind == CLIENT) & settles))
+    renamed = outgoing & (kind == CLIENT) & (purpose != MESSAGING) & _renamed(spans, forest, label, targets.labels)
+    outgoing &= ~renamed
     found = arrivals(forest, kind, service, outgoing)
     sent = messages(
         forest,
@@ -95,7 +98,7 @@ def call_edges(spans: pd.DataFrame, *, level: str = "service") -> Calls:
     begins = found.enters.copy()
     begins[sent.consumer] = True
     nodes = GraphNodes(spans, heads(forest, begins), targets, level=level)
-    parts = [_answered(forest, kind, found, purpose), *_messaging(sent)]
+    parts = [_answered(forest, kind, found, purpose, renamed), *_messaging(sent)]
     parts.append(_unanswered(found, outgoing, sent, purpose, label))
     ends = _Ends(*(np.concatenate(columns) for columns in zip(*(part.columns for part in parts), strict=True)))
     failed = is_error(spans).to_numpy()
@@ -123,6 +126,21 @@ def _by_row(n: int, rows: NDArray[np.int64], values: NDArray[Any], missing: Any)
     return found
 
 
+def _renamed(spans: pd.DataFrame, forest: Forest, label: NDArray[np.int64], labels: list[str]) -> NDArray[np.bool_]:
+    """Mark the spans without children, right below a span of another service, that call nobody or their own service.
+
+    A client of a database that reports under the name of the database does so: it is the call, and makes none.
+    """
+    n = forest.n_spans
+    service, names = codes_of(spans["service"])
+    parent = forest.parent
+    found = (np.diff(forest.child_offsets[: n + 1]) == 0) & (parent >= 0)
+    found &= service[parent] != service
+    place = {str(name): at for at, name in enumerate(names)}
+    named = np.array([*(place.get(text, -2) for text in labels), -1], dtype=np.int64)[label]
+    return np.asarray(found & ((label < 0) | (named == service)))
+
+
 def _clients_without_kind(
     spans: pd.DataFrame, forest: Forest, kind: NDArray[np.int8], service: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
@@ -143,9 +161,9 @@ def _clients_without_kind(
     found = np.zeros(n, dtype=bool)
     found[single] = service[forest.children[offsets[single]]] != service[single]
     leaf = np.flatnonzero(inside & (children == 0))
-    for key in ("db.system.name", PEER):
-        if carried(spans, key):
-            found[leaf] |= attribute(spans, key).notna().to_numpy()[leaf]
+    found[leaf] = names_database(spans)[leaf]
+    if carried(spans, PEER):
+        found[leaf] |= attribute(spans, PEER).notna().to_numpy()[leaf]
     return found
 
 
@@ -179,11 +197,17 @@ def _ends(n: int, **given: Any) -> _Ends:
     return _Ends(**columns)
 
 
-def _answered(forest: Forest, kind: NDArray[np.int8], found: Arrivals, purpose: NDArray[np.int8]) -> _Ends:
-    """Return the calls whose server's first span is there, with or without a client."""
+def _answered(
+    forest: Forest,
+    kind: NDArray[np.int8],
+    found: Arrivals,
+    purpose: NDArray[np.int8],
+    renamed: NDArray[np.bool_],
+) -> _Ends:
+    """Return the calls whose server's first span is there, with or without a client; what that span is of its caller's is in ``renamed``."""
     first = np.flatnonzero(found.enters & ~asynchronous_entries(kind, found))
     client = found.asker[first].astype(np.int64)
-    to_database = (client >= 0) & (purpose[client] == DB)
+    to_database = ((client >= 0) & (purpose[client] == DB)) | (renamed[first] & (purpose[first] == DB))
     return _ends(
         len(first),
         purpose=np.where(to_database, DB, RPC),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from traceanalytics.analysis.blame_walk import CAUSES, Blame, blame
 from traceanalytics.analysis.failure_signs import evidence_texts
-from traceanalytics.spans.columns import coded, text_array
+from traceanalytics.spans.columns import coded, drop_unused, text_array
 from traceanalytics.topology import Forest
 from traceanalytics.weights import span_weights
 
@@ -32,13 +32,15 @@ def attribute_errors(spans: pd.DataFrame, *, weights: Weights = None) -> pd.Data
     looked through. Left out are
 
     - attempts that a later success of the same callee made good: same span above, service, kind, name and request (route,
-      method, query; numbers do not count), starting when the failed attempt had ended;
+      method, query; neither numbers nor "retry 1" count), starting when the failed attempt had ended (to 1 ms or 1 % of it).
+      Instances of one service are one callee where something tells the request, databases and shards are not;
     - failures that came more than 1 ms or 1 % of the parent after its end, and so cannot have caused its failure. A child in
       another service that is no longer than its parent is taken for one with another clock.
 
     Among the rest, if some were cancelled and some not, the first of the others to end is followed (it is why they were
-    cancelled); else the one that ends last. Where the walk stops at a span that ran into a deadline, or that a child outlives,
-    it goes on to the child that was running at that moment, the last to end if there are several, and so on downwards: that
+    cancelled), leaving out what had ended before any of the cancelled ones began; else the one that ends last. A span that says nothing
+    of its own was cancelled if all failures below it were. Where the walk stops at a span that ran into a deadline, or was cancelled
+    below one that did, or that a child outlives, it goes on to the child that was running at that moment, the last to end if there are several, and so on downwards: that
     one was too slow, even though it may not have failed at all. Consumers below producers are never waited for.
 
     Parameters
@@ -105,7 +107,7 @@ def attribute_errors(spans: pd.DataFrame, *, weights: Weights = None) -> pd.Data
         "blame_span_id": spans["span_id"].astype("str").array.take(row),
         "blame_service": spans["service"].array.take(row),
         "blame_name": spans["name"].array.take(row),
-        "cause": coded(found.cause, CAUSES),
+        "cause": drop_unused(coded(found.cause, CAUSES)),
         "chain": _chains(spans["span_id"], forest, found),
         "chain_length": forest.depth[row].astype(np.int64) + 1,
         "handled": off_chain[trace].astype(np.int64),

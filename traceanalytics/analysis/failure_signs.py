@@ -25,18 +25,21 @@ _HTTP: Final = "http.response.status_code"
 _RPC: Final = "rpc.response.status_code"
 _WORDS: Final = ("error.type", "exception.type", "exception.message")
 _DEADLINE: Final = r"(?i)timed?[ _-]?out|deadline"
-_CANCELLED: Final = r"(?i)cancell?ed|cancellation"
+_CANCELLED: Final = r"(?i)cancell?ed|cancellation|cancell?ing statement|error code: cancel|AbortError|(?:operation|request|user) (?:was )?aborted"
 _IN_EXCEPTION: Final = r'"exception\.(?:type|message)"\s*:\s*"(?:[^"\\]|\\.)*?(?:%s)'
+_LATE: Final = ["408", "504"]
 _LONGEST: Final = 160
 
 
 class FailureSigns(NamedTuple):
-    """Two masks over the rows asked about; no row is in both."""
+    """Three masks over the rows asked about; no row is in two of them."""
 
     timed_out: NDArray[np.bool_]
     """A deadline passed: gRPC DEADLINE_EXCEEDED, HTTP 408 or 504, or a text that says so."""
     cancelled: NDArray[np.bool_]
     """Somebody else called it off: gRPC CANCELLED, HTTP 499, or a text that says so."""
+    mute: NDArray[np.bool_]
+    """Nothing is said but that it failed: what it called may know more."""
 
 
 def narrowed(spans: pd.DataFrame, rows: NDArray[Any], keys: Iterable[str]) -> pd.DataFrame:
@@ -53,19 +56,23 @@ def failure_signs(spans: pd.DataFrame, rows: NDArray[Any]) -> FailureSigns:
     """
     some = narrowed(spans, rows, (_HTTP, _RPC, *_WORDS))
     http, rpc = _codes(some, _HTTP), _codes(some, _RPC)
-    deadline = np.isin(http, ["408", "504"]) | np.isin(rpc, ["4", "DEADLINE_EXCEEDED"])
-    cancelled = (http == "499") | np.isin(rpc, ["1", "CANCELLED", "CANCELED"])
+    kind = _codes(some, "error.type")  # an HTTP status, where the conventions are followed
+    deadline = np.isin(http, _LATE) | np.isin(kind, _LATE) | np.isin(rpc, ["4", "DEADLINE_EXCEEDED"])
+    cancelled = (http == "499") | (kind == "499") | np.isin(rpc, ["1", "CANCELLED", "CANCELED"])
+    mute = (http == "") & (rpc == "") & (kind == "")
     texts = [some["status_message"]] if "status_message" in some.columns else []
     for column in (*texts, *(attribute(some, key) for key in _WORDS)):
         if column.notna().any():
             cells = text_array(column)
+            mute &= ~_matches(cells, r"\S")
             deadline |= _matches(cells, _DEADLINE)
             cancelled |= _matches(cells, _CANCELLED)
     if "events" in some.columns and some["events"].notna().any():
         cells = text_array(some["events"])
+        mute &= ~_matches(cells, '"exception')
         deadline |= _matches(cells, _in_exception(_DEADLINE))
         cancelled |= _matches(cells, _in_exception(_CANCELLED))
-    return FailureSigns(deadline, cancelled & ~deadline)
+    return FailureSigns(deadline, cancelled & ~deadline, mute)
 
 
 def _in_exception(pattern: str) -> str:

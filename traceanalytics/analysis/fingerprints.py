@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from traceanalytics.topology import Forest
 
-__all__ = ["Families", "Fingerprints", "families", "fingerprint_codes", "first_places", "masked"]
+__all__ = ["Families", "Fingerprints", "families", "fingerprint_codes", "first_places", "masked", "without_attempt"]
 
 _EDGE: Final = r"([^\pL\pN]|^)"
 _HEX: Final = "[0-9A-Fa-f]"
@@ -33,6 +33,17 @@ _ID: Final = rf"{_EDGE}(?:{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}
 
 RE2's syntax, as all patterns here: it takes linear time whatever a span says.
 """
+
+_OPAQUE: Final = r"([/=:](?:[a-z]{2,6}_)?)(?:[A-Za-z]*\d){3}[A-Za-z0-9]*([^\pL\pN]|$)"
+"""A part of a path, or a value, with three digits or more among its letters: ``/usr_9aKx3L20``, a ULID, ``/SKU10023``."""
+
+_WORD: Final = r"(?:retry|attempt|resend|try)"
+_BEFORE: Final = r"(?:^|[\s_.:#(\[-])"
+_NUMBER: Final = r"[\s#:=_-]*(?:\d+|\?)"
+_ATTEMPT: Final = (
+    rf"(?i){_BEFORE}[\s_.:#(\[-]*{_WORD}(?:{_NUMBER}(?:\s*(?:of|/)\s*\d+)?)?(?:[)\]:]|$)|{_BEFORE}{_WORD}{_NUMBER}"
+)
+"""What a name says of the attempt: ``attempt 2``, ``(retry 1)``, ``retry: ``; a path that ends in ``/retry`` is another one."""
 
 _QUERY: Final = (
     (r"'(?:[^'\\]|''|\\.)*'", "?"),  # texts
@@ -152,11 +163,21 @@ class _Words(NamedTuple):
 def masked(texts: pa.Array) -> pa.Array:
     """Return texts with their ids replaced by ``?``.
 
-    >>> masked(pa.array(["GET /cart/17/item/4c1f6ad2", "s3 put", "attempt 2"])).to_pylist()
-    ['GET /cart/?/item/?', 's3 put', 'attempt ?']
+    >>> masked(pa.array(["GET /cart/17/item/4c1f6ad2", "s3 put", "attempt 2", "GET /v2/SKU10023"])).to_pylist()
+    ['GET /cart/?/item/?', 's3 put', 'attempt ?', 'GET /v2/?']
     """
+    texts = pc.replace_substring_regex(texts, pattern=_OPAQUE, replacement=r"\1?\2")
     once = pc.replace_substring_regex(texts, pattern=_ID, replacement=r"\1?\2")
     return pc.replace_substring_regex(once, pattern=_ID, replacement=r"\1?\2")  # neighbours share a separator
+
+
+def without_attempt(texts: pa.Array) -> pa.Array:
+    """Return texts without what tells one attempt from the next.
+
+    >>> without_attempt(pa.array(["POST /pay (retry 1)", "retry: POST /pay", "pay attempt 2", "try_again"])).to_pylist()
+    ['POST /pay', 'POST /pay', 'pay', 'try_again']
+    """
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, pattern=_ATTEMPT, replacement=""))
 
 
 def _replaced(texts: pa.Array, rules: tuple[tuple[str, str], ...]) -> pa.Array:

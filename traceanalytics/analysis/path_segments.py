@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from traceanalytics.topology import Forest
 
-__all__ = ["Segments", "walk"]
+__all__ = ["Segments", "asynchronous", "follow_from_parent", "walk"]
 
 _OVERRUN: Final = {"detach": path_kernels.DETACH, "clip": path_kernels.CLIP, "ignore": path_kernels.IGNORE}
 _ABOUT_ROOT: Final = int(Flag.ORPHAN | Flag.CYCLE | Flag.SELF_PARENT)
@@ -71,7 +71,7 @@ def walk(
     starts = _path_roots(forest, every=roots == "all")
     if strict:
         starts = starts._replace(walkable=starts.walkable & (starts.flags & _ABOUT_ROOT == 0))
-    loose = _asynchronous(spans, forest, follows_from=not strict)
+    loose = asynchronous(spans, forest, follows_from=not strict)
     service = codes_of(spans["service"])[0]
     tolerance_ns = min(round(tolerance_ms * 1e6), _LONGEST_TOLERANCE_NS)
     return _walked(
@@ -189,20 +189,20 @@ def _about_spans(forest: Forest) -> NDArray[np.int32]:
     return flags
 
 
-def _asynchronous(spans: pd.DataFrame, forest: Forest, *, follows_from: bool) -> NDArray[np.bool_]:
+def asynchronous(spans: pd.DataFrame, forest: Forest, *, follows_from: bool) -> NDArray[np.bool_]:
     """Mark the spans that the nearest timed span above them does not wait for."""
     kind = fixed_codes(spans["kind"], KIND)
     consumers = np.flatnonzero((kind == _CONSUMER) & (forest.parent >= 0))
     loose = np.zeros(forest.n_spans, dtype=bool)
     loose[consumers[kind[forest.parent[consumers]] == _PRODUCER]] = True
     if follows_from:
-        loose[_follow_from_parent(spans, forest)] = True
+        loose[follow_from_parent(spans, forest)] = True
     if loose.any() and not forest.timed.all():
         path_kernels.spread_loose(forest.order, forest.parent, forest.timed.view(np.uint8), loose.view(np.uint8))
     return loose
 
 
-def _follow_from_parent(spans: pd.DataFrame, forest: Forest) -> list[int]:
+def follow_from_parent(spans: pd.DataFrame, forest: Forest) -> list[int]:
     """Return the rows that have a link to their own parent which says that they follow from it."""
     column = spans["links"]
     if not column.notna().any():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
 
+from traceanalytics.analysis.path_segments import follow_from_parent
 from traceanalytics.analysis.remote_calls import CLIENT, CONSUMER, PRODUCER, SERVER
 from traceanalytics.spans.columns import NAT, codes_of
 from traceanalytics.spans.schema import KIND
@@ -18,10 +20,14 @@ from traceanalytics.weights import Weights, group_sums, span_weights
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["Evidence", "Found", "Rule"]
+__all__ = ["ALL", "NONE", "Evidence", "Found", "Rule", "following"]
+
+NONE: Final = -1
+"""The code of the service of what names none."""
+ALL: Final = -2
+"""The code that stands for all services, where one finding is said of them together."""
 
 _Made = TypeVar("_Made")
 
@@ -37,7 +43,15 @@ class Found:
     service: NDArray[np.int32] | None = None
     """Code of the service that each element is counted for; None: the span's own, or that of the trace's main root."""
     detail: dict[int, str] = field(default_factory=dict)
-    """A sentence more for a service, by its code."""
+    """A sentence more for a service, by its code; that of :data:`ALL` is said where one row serves all services."""
+
+
+def following(spans: pd.DataFrame, forest: Forest) -> NDArray[np.bool_]:
+    """Return which spans have a link to their parent that says they follow from it, which is that it does not wait for them."""
+    found = np.zeros(len(spans), dtype=bool)
+    if "links" in spans.columns:
+        found[follow_from_parent(spans, forest)] = True
+    return found
 
 
 class Rule(NamedTuple):
@@ -49,6 +63,10 @@ class Rule(NamedTuple):
     find: Callable[[Evidence], Found]
     meaning: str
     advice: str
+    rare: float = 0.0
+    """A finding of a smaller share than this is information only, whatever the severity."""
+    once: float | None = None
+    """One row serves all services where each of them has a finding, of this share or more; None: each has a row of its own."""
 
 
 class Evidence:
@@ -63,6 +81,8 @@ class Evidence:
         self.kept = self.forest.depth >= 0
         """Not a duplicate."""
         self.has_parent = self.forest.parent >= 0
+        self.sure = self.has_parent & ~self.flagged(Flag.AMBIGUOUS_PARENT)
+        """Has a parent, and no other span bears the parent's id: it is known whose child the span is."""
         self.timed = self.forest.timed & self.kept
         self._made: dict[str, Any] = {}
 
@@ -88,15 +108,15 @@ class Evidence:
 
     @functools.cached_property
     def crosses(self) -> NDArray[np.bool_]:
-        """The span and its parent are of two services, both known."""
+        """The span and its parent are of two services, both known; where the parent is one of several, nobody knows."""
         above = self.of_parent(self.service, np.int32(-1))
-        return np.asarray((above >= 0) & (self.service >= 0) & (above != self.service))
+        return np.asarray(self.sure & (above >= 0) & (self.service >= 0) & (above != self.service))
 
     @functools.cached_property
     def within(self) -> NDArray[np.bool_]:
-        """The span and its parent are of one service."""
+        """The span and its parent are of one service; where the parent is one of several, nobody knows."""
         same = self.of_parent(self.service, np.int32(-1)) == self.service
-        return np.asarray(self.has_parent & (self.service >= 0) & same)
+        return np.asarray(self.sure & (self.service >= 0) & same)
 
     @functools.cached_property
     def parentless(self) -> NDArray[np.bool_]:
@@ -106,9 +126,14 @@ class Evidence:
 
     @functools.cached_property
     def waited_for(self) -> NDArray[np.bool_]:
-        """Timed spans with a timed parent, but for the consumers of messages, which nobody waits for."""
+        """Timed spans with a timed parent, but for those that nobody waits for: consumers of messages, and what follows from its parent."""
         both = self.timed & self.of_parent(self.forest.timed, np.False_)
-        return np.asarray(both & (self.kind != CONSUMER) & (self.parent_kind != PRODUCER))
+        return np.asarray(both & (self.kind != CONSUMER) & (self.parent_kind != PRODUCER) & ~self.follows)
+
+    @functools.cached_property
+    def follows(self) -> NDArray[np.bool_]:
+        """The span has a link to its parent that says it follows from it."""
+        return following(self.spans, self.forest)
 
     @functools.cached_property
     def early_ns(self) -> NDArray[np.int64]:
@@ -134,6 +159,16 @@ class Evidence:
     def clients(self) -> NDArray[np.bool_]:
         """CLIENT spans that are no duplicates."""
         return np.asarray(self.kept & (self.kind == CLIENT))
+
+    def doubtful(self, some: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of some spans may belong elsewhere in the tree: other spans bear their id, or that of their parent."""
+        found = some & self.flagged(Flag.AMBIGUOUS_PARENT)
+        there = np.zeros(self.forest.n_traces, dtype=bool)
+        there[self.forest.trace[some]] = True
+        rows = np.flatnonzero(self.kept & there[self.forest.trace])
+        ids = pd.DataFrame({"trace": self.forest.trace[rows], "number": self.forest.id_order[rows]})
+        found[rows] |= some[rows] & ids.duplicated(keep=False).to_numpy()
+        return found
 
     def per_trace(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return how many spans of each trace are in the mask."""

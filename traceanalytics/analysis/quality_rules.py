@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from traceanalytics.analysis import call_findings as calls
+from traceanalytics.analysis import context_findings as contexts
 from traceanalytics.analysis import time_findings as times
 from traceanalytics.analysis import tree_findings as trees
 from traceanalytics.analysis.quality_evidence import Rule
 from traceanalytics.topology import Flag
 
 __all__ = ["RULES"]
+
+_RARE: Final = 0.001
+"""A smaller share of the edges changes no figure."""
+_NEARLY_ALL: Final = 0.95
 
 RULES: Final[tuple[Rule, ...]] = (
     # Trees
@@ -29,18 +34,18 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("ambiguous_parents", "warning", "spans", trees.flagged(Flag.AMBIGUOUS_PARENT),
          "Several different spans bear the id of the parent; the earliest was taken.",
          "Ids are not unique within the trace; read Zipkin's shared ids with ta.read_zipkin, which splits them."),
-    Rule("orphans", "warning", "spans", trees.flagged(Flag.ORPHAN),
-         "The parent is named but missing, so the span counts as a root.",
+    Rule("orphans", "warning", "spans", trees.orphans,
+         "The parent is named but missing, so the span counts as a root; traces that lost their root are findings of their own.",
          "Export the missing service, wait for late spans, or select whole traces with ta.whole_traces."),
     Rule("missing_callers", "warning", "spans", trees.missing_callers,
          "Most calls into this service come from a span that is missing: its callers are blind.",
          "Make the caller (a gateway, a mesh, a client outside) send its spans to the same place, or take it out of propagation."),
     Rule("traces_without_root", "warning", "traces", trees.rootless_traces,
-         "Every span of the trace names a parent, so its beginning is missing and its duration unknown.",
+         "The trace is in one piece, but every span names a parent: its beginning is missing and its duration unknown.",
          "Leave these traces out of latencies: ta.summary(spans).complete tells which."),
     Rule("truncated_traces", "warning", "traces", trees.truncated_traces,
          "The trace lost its root and fell into several pieces.",
-         "Ask the source for whole traces; counts and durations of these are too small."),
+         "Ask the source for whole traces, or select them with ta.whole_traces; counts and durations of these are too small."),
     Rule("span_limit", "warning", "traces", trees.span_limits,
          "Incomplete traces all have the same, largest number of spans, as a limit leaves them.",
          "Raise the limit of spans a trace in the query or the exporter."),
@@ -62,18 +67,18 @@ RULES: Final[tuple[Rule, ...]] = (
          "Read the trace again when it has ended; find out why spans are never closed."),
     Rule("begins_before_parent", "warning", "spans", times.begins_before,
          "Spans begin more than 1 ms before their parent; paths and self times clip them.",
-         "Look at clock_offset; if the clocks agree, the parent is the wrong one."),
+         "Look at clock_offset; if the clocks agree, the parent is the wrong one.", rare=_RARE),
     Rule("begins_slightly_before_parent", "info", "spans", times.begins_slightly_before,
          "Spans begin before their parent by 1 ms or less.",
          "This is what clocks and rounding do; differences below 1 ms mean nothing here."),
     Rule("ends_after_parent", "warning", "spans", times.ends_after,
          "Spans end more than 1 ms after their parent, which so did not wait for them or has another clock.",
-         "Look at clock_offset; work that nobody waits for belongs under a PRODUCER or a link."),
+         "Look at clock_offset; work that nobody waits for belongs under a PRODUCER or a link.", rare=_RARE),
     Rule("ends_slightly_after_parent", "info", "spans", times.ends_slightly_after,
          "Spans end after their parent by 1 ms or less.",
          "This is what clocks and rounding do; differences below 1 ms mean nothing here."),
     Rule("begins_after_parent_ended", "info", "spans", times.begins_after,
-         "Spans begin when their parent has ended: work that nobody waited for, or clocks that disagree.",
+         "Spans begin when their parent has ended: work that nobody waited for, or clocks that disagree (those known to are left out).",
          "Mark it by the kinds PRODUCER and CONSUMER, or by a link, so that nobody counts it as waiting."),
     Rule("clock_offset", "warning", "spans", times.clock_skews(slight=False),
          "The clocks of two hosts are more than 1 ms apart, and calls between them stick out of their callers.",
@@ -92,14 +97,14 @@ RULES: Final[tuple[Rule, ...]] = (
          "Let the SDK measure in microseconds or finer; means and paths of this service are too small."),
     Rule("millisecond_times", "info", "spans", times.millisecond_times,
          "Spans start on whole milliseconds: the timestamps are cut.",
-         "Differences below 1 ms mean nothing here, and spans that touch may overlap."),
+         "Differences below 1 ms mean nothing here, and spans that touch may overlap.", once=0.0),
     # Calls
     Rule("missing_services", "warning", "spans", calls.missing_services,
          "Spans name no service, so no table by service has them.",
          "Set service.name in the resource of the SDK."),
     Rule("local_kinds_across_services", "warning", "spans", calls.local_kinds_across,
          "Spans called from another service have no kind or the kind INTERNAL, so calls cannot be paired.",
-         "Let the library that takes the call open a SERVER or CONSUMER span."),
+         "Let the library that takes the call open a SERVER or CONSUMER span.", once=_NEARLY_ALL),
     Rule("missing_servers", "warning", "spans", calls.missing_servers,
          "The service makes a call directly under a span of another service: its own SERVER span is missing.",
          "Instrument the entry of the service; its own time cannot be told from the caller's."),
@@ -112,11 +117,14 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("unanswered_calls", "warning", "spans", calls.unanswered_calls,
          "Calls to this service have no server span, though it does send spans: it lost the context, dropped the spans, or never got the call.",
          "Look whether these calls failed or go to one instance; check propagation and sampling there."),
+    Rule("context_lost", "warning", "spans", contexts.context_lost,
+         "Spans begin a trace while a call to their service from another trace runs unanswered: the context was lost on the way.",
+         "Let both sides speak the same headers (traceparent, b3), and whatever stands between them pass these on."),
     Rule("silent_peers", "info", "spans", calls.silent_peers,
          "Calls go to somebody who sends no spans: outside of the system, or a blind spot.",
          "If it is yours, instrument it; until then its time counts for the caller."),
     Rule("old_conventions", "info", "spans", calls.old_conventions,
          "Attributes bear names that OpenTelemetry's semantic conventions have replaced.",
-         "ta.attribute(spans, key) reads both; update the instrumentation for other tools."),
+         "ta.attribute(spans, key) reads both; update the instrumentation for other tools.", once=0.0),
 )  # fmt: skip
 """In the order in which findings of equal severity and count are shown."""

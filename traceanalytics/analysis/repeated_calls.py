@@ -9,16 +9,20 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
+from traceanalytics.analysis.covered_time import coverage
 from traceanalytics.analysis.fingerprints import families, fingerprint_codes
-from traceanalytics.analysis.retry_groups import find_retries, id_lists
-from traceanalytics.analysis.sibling_order import coverage, path_below
+from traceanalytics.analysis.remote_calls import INTERNAL
+from traceanalytics.analysis.retry_evidence import find_retries
+from traceanalytics.analysis.retry_groups import id_lists
+from traceanalytics.analysis.sibling_order import path_below
 from traceanalytics.errors import OptionError
 from traceanalytics.spans.attributes_of_spans import attribute
 from traceanalytics.spans.columns import coded, codes_of, drop_unused, duration_ms, text_array
 from traceanalytics.spans.error_rule import is_error
 from traceanalytics.spans.other_attributes import columns_of_others
-from traceanalytics.spans.schema import check_spans, is_attribute_column
+from traceanalytics.spans.schema import KIND, check_spans, is_attribute_column
 from traceanalytics.topology import Forest
+from traceanalytics.topology.repeats import fixed_codes
 from traceanalytics.weights import span_weights
 
 if TYPE_CHECKING:
@@ -26,8 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalytics.analysis.covered_time import Coverage
     from traceanalytics.analysis.fingerprints import Families
-    from traceanalytics.analysis.sibling_order import Coverage
     from traceanalytics.weights import Weights
 
 __all__ = ["n_plus_one"]
@@ -56,6 +60,7 @@ _PLACE_KEYS: Final = frozenset(
         "marker",
         "shard",
         "shardid",
+        "shardindex",
         "shardkey",
         "shardname",
         "shardnumber",
@@ -65,10 +70,14 @@ _PLACE_KEYS: Final = frozenset(
     }
 )
 _PAGE: Final = (
-    r"(?i)(?:[^\pL\pN]|^)(?:page(?:_?(?:number|no|token))?|offset|skip|cursor|(?:start|starting)_?(?:after|index|cursor)|"
-    r"(?:continuation|next)_?(?:page_?)?token|continuation|marker)[\s=/:]+(?P<value>[^&\s,;)/?#]+)"
+    r"(?i)(?:[^\pL\pN]|^)(?:page(?:[_-]?(?:number|no|token))?|offset|skip|cursor|(?:start|starting)[_-]?(?:after|index|cursor)|"
+    r"(?:continuation|next)[_-]?(?:page[_-]?)?token|continuation|marker)[\s=/:]+(?P<value>[^&\s,;)/?#]+)"
 )
+_PLACE: Final = r"(?i)[?&](?:from|start|after|before|(?:since|max|last)(?:_?id)?)=(?P<value>[^&#]+)"
+_KEYSET: Final = r"(?i)[<>]=?\s*'?(?P<value>[^\s'),;]+)[^<>]*\border\s+by\b[^<>]*\blimit\b"
+_TABLE: Final = r"(?i)\b(?:from|into|update|join)\s+[`\"\[]?[\pL_.]*?(?P<value>\d+)[`\"\]]?(?:\s|$)"
 _SHARD: Final = r"(?i)(?:shard|partition)(?:_?(?:id|key|no|number|name))?[\s_=/:.-]*(?P<value>[\pL\pN]+)"
+_REST: Final = r"(?i)(?:^|[^\pL])(?:sleep|back-?off|delay|pause|wait)(?:s|ed|ing)?(?:[^\pL]|$)"
 _LIMIT: Final = r"(?i)\blimit\s+(?P<value>\d+)\s*,"
 
 
@@ -83,11 +92,12 @@ def n_plus_one(
     call. What looks alike and is something else is left out:
 
     - fan-out to shards: calls of different peers, databases or destinations have different fingerprints; and calls of which each (all but one
-      at most) names another shard or partition, in the query, the URL, the name or an attribute, are no repetition
+      at most) names another shard or partition, in the query, the URL, the name or an attribute, or another table with a number,
+      are no repetition
     - polling: between the first and the last call, the pauses in which nothing runs below the parent last at least 10 ms and twice as long
-      as a call, on average
-    - pagination: each call (all but one at most) carries another page, offset, cursor or the like, found in the same places: each needs
-      the one before
+      as a call, on average; steps inside the service that only wait (``sleep``, ``backoff``, ``delay``) are pauses, and no calls
+    - pagination: each call (all but one at most) carries another page, offset, cursor or the like, found in the same places, or another last
+      key in a query that orders and limits: each needs the one before
     - hedged requests come in twos, and a cache's GET and SET have different fingerprints
 
     Parameters
@@ -155,7 +165,8 @@ def n_plus_one(
     forest = Forest(spans)
     failed = is_error(spans).to_numpy()
     prints = fingerprint_codes(spans)
-    counted = ~failed
+    resting = _resting(spans, forest)
+    counted = ~(failed | resting)
     tried = find_retries(spans, forest, failed, prints)
     counted[tried.rows[np.repeat(np.diff(tried.offsets) > 1, np.diff(tried.offsets))]] = False
     found = families(forest, prints.codes, counted, least=min_calls)
@@ -165,13 +176,13 @@ def n_plus_one(
     enough = on_path >= np.maximum(min_ms * 1e6, min_share * path[found.parent])
     found = found.take(np.flatnonzero(enough))
     found = found.take(_by_place(found, forest))
-    covered, inside = _measured(found, forest)
+    covered, inside = _measured(found, forest, resting)
     concurrent = inside > _CONCURRENT_FROM * covered.union
     kept = np.flatnonzero(~(_polled(found, covered) | _numbered(spans, found)))
     replaceable = np.minimum(covered.union, covered.alone)
     table = _table(spans, forest, found.take(kept), path, replaceable[kept])
     table.insert(4, "callee", pd.Series(drop_unused(coded(found.code[kept], prints.labels))))
-    table.insert(9, "pattern", pd.Series(coded(concurrent[kept].astype(np.int8), PATTERNS)))
+    table.insert(9, "pattern", pd.Series(drop_unused(coded(concurrent[kept].astype(np.int8), PATTERNS))))
     return table.assign(weight=weight[found.parent[kept]])
 
 
@@ -191,7 +202,17 @@ def _by_place(found: Families, forest: Forest) -> NDArray[np.intp]:
     return np.lexsort((place[found.rows[found.offsets[:-1]]], place[found.parent]))
 
 
-def _measured(found: Families, forest: Forest) -> tuple[Coverage, NDArray[np.int64]]:
+def _resting(spans: pd.DataFrame, forest: Forest) -> NDArray[np.bool_]:
+    """Mark steps inside a service, with nothing below, whose name says that they wait."""
+    codes, labels = codes_of(spans["name"])
+    rests = pc.match_substring_regex(text_array(pd.Series(labels).astype("str")), _REST)
+    named = np.r_[pc.fill_null(rests, False).to_numpy(zero_copy_only=False), False].astype(bool)[codes]
+    below = np.diff(forest.child_offsets[: forest.n_spans + 1])
+    found: NDArray[np.bool_] = named & (fixed_codes(spans["kind"], KIND) <= INTERNAL) & (below == 0)
+    return found
+
+
+def _measured(found: Families, forest: Forest, resting: NDArray[np.bool_]) -> tuple[Coverage, NDArray[np.int64]]:
     """Return what each family covers among all children of its parent, and the sum of its durations.
 
     All of it is cut to the parent where that is timed.
@@ -208,6 +229,7 @@ def _measured(found: Families, forest: Forest) -> tuple[Coverage, NDArray[np.int
     block = np.repeat(np.arange(len(parents)), counts)
     own = np.where(own < 0, len(found.parent) + block, own)  # all other children of the parent are one group
     start, end = _within_parent(forest, rows)
+    end = np.where(resting[rows], start, end)
     covered = coverage(block, own, start, end, len(found.parent) + len(parents))
     n = len(found.parent)
     start, end = _within_parent(forest, found.rows)
@@ -250,7 +272,7 @@ def _places(spans: pd.DataFrame) -> Iterator[NDArray[np.int64]]:
     for column in (spans["name"], *(attribute(spans, key) for key in ("url.full", "http.target", "db.query.text"))):
         codes, labels = codes_of(column)
         texts = text_array(pd.Series(labels).astype("str"))
-        for pattern in (_PAGE, _LIMIT, _SHARD):
+        for pattern in (_PAGE, _PLACE, _LIMIT, _KEYSET, _SHARD, _TABLE):
             values = pc.struct_field(pc.extract_regex(texts, pattern), "value") if len(texts) else texts
             page = pd.factorize(pd.Series(values.to_pylist(), dtype="str"))[0]
             yield np.r_[page, -1].astype(np.int64)[codes]

@@ -51,20 +51,25 @@ def begins_slightly_before(evidence: Evidence) -> Found:
 
 def ends_after(evidence: Evidence) -> Found:
     """Find spans that end more than 1 ms after their parent, but began before its end."""
-    return Found((evidence.late_ns > _SLIGHT_NS) & ~begins_after(evidence).hit, evidence.waited_for)
+    return Found((evidence.late_ns > _SLIGHT_NS) & ~_begins_late(evidence), evidence.waited_for)
 
 
 def ends_slightly_after(evidence: Evidence) -> Found:
     """Find spans that end after their parent by 1 ms or less, but began before its end."""
     late = evidence.late_ns
-    return Found((late > 0) & (late <= _SLIGHT_NS) & ~begins_after(evidence).hit, evidence.waited_for)
+    return Found((late > 0) & (late <= _SLIGHT_NS) & ~_begins_late(evidence), evidence.waited_for)
 
 
 def begins_after(evidence: Evidence) -> Found:
-    """Find spans that begin when their parent has ended."""
+    """Find spans that begin when their parent has ended, but for calls between hosts whose clocks are known to disagree."""
+    clocks = clock_skews(slight=False)(evidence).hit | clock_drifts(slight=False)(evidence).hit
+    return Found(_begins_late(evidence) & ~clocks, evidence.waited_for)
+
+
+def _begins_late(evidence: Evidence) -> NDArray[np.bool_]:
     forest = evidence.forest
-    after = evidence.waited_for & (forest.start > evidence.of_parent(forest.end, np.iinfo(np.int64).max))
-    return Found(after, evidence.waited_for)
+    ended = evidence.of_parent(forest.end, np.iinfo(np.int64).max)
+    return np.asarray(evidence.waited_for & (forest.start > ended))
 
 
 def clock_skews(*, slight: bool) -> Callable[[Evidence], Found]:

@@ -26,6 +26,7 @@ __all__ = [
     "flagged",
     "missing_callers",
     "missing_ids",
+    "orphans",
     "rootless_traces",
     "several_roots",
     "span_limits",
@@ -42,7 +43,9 @@ def flagged(flag: Flag) -> Callable[[Evidence], Found]:
     """Return the rule that finds the spans with a flag of the forest."""
 
     def find(evidence: Evidence) -> Found:
-        return Found(evidence.flagged(flag), np.ones(len(evidence.spans), dtype=bool))
+        if flag is Flag.DUPLICATE:
+            return Found(evidence.flagged(flag), np.ones(len(evidence.spans), dtype=bool))
+        return Found(evidence.flagged(flag) & evidence.kept, evidence.kept)
 
     return find
 
@@ -54,9 +57,23 @@ def missing_ids(evidence: Evidence) -> Found:
     return Found(missing, np.ones(len(spans), dtype=bool))
 
 
+def orphans(evidence: Evidence) -> Found:
+    """Find spans whose parent is missing, in traces that have a root: the other traces are findings themselves."""
+    lost = evidence.flagged(Flag.ORPHAN) & evidence.kept
+    return Found(lost & ~_rootless(evidence)[evidence.forest.trace], evidence.kept)
+
+
 def rootless_traces(evidence: Evidence) -> Found:
-    """Find traces in which every span names a parent."""
-    return Found((evidence.per_trace(evidence.parentless) == 0) & evidence.real_traces, evidence.real_traces)
+    """Find traces in which every span names a parent, and which are still in one piece."""
+    return Found(_rootless(evidence) & ~_in_pieces(evidence), evidence.real_traces)
+
+
+def _rootless(evidence: Evidence) -> NDArray[np.bool_]:
+    return np.asarray((evidence.per_trace(evidence.parentless) == 0) & evidence.real_traces)
+
+
+def _in_pieces(evidence: Evidence) -> NDArray[np.bool_]:
+    return evidence.per_trace(evidence.flagged(Flag.ORPHAN)) > 1
 
 
 def several_roots(evidence: Evidence) -> Found:
@@ -66,8 +83,7 @@ def several_roots(evidence: Evidence) -> Found:
 
 def truncated_traces(evidence: Evidence) -> Found:
     """Find traces that lost their root and fell into several pieces."""
-    pieces = evidence.per_trace(evidence.flagged(Flag.ORPHAN))
-    return Found((rootless_traces(evidence).hit) & (pieces > 1), evidence.real_traces)
+    return Found(_rootless(evidence) & _in_pieces(evidence), evidence.real_traces)
 
 
 def span_limits(evidence: Evidence) -> Found:
@@ -86,7 +102,7 @@ def span_limits(evidence: Evidence) -> Found:
 
 def edge_cuts(evidence: Evidence) -> Found:
     """Find traces without a root at the beginning of the data, where most are so, when elsewhere few are."""
-    real, rootless = evidence.real_traces, rootless_traces(evidence).hit
+    real, rootless = evidence.real_traces, _rootless(evidence)
     first, last = _extent(evidence)
     known = real & (first <= last)
     nothing = Found(np.zeros_like(real), real)

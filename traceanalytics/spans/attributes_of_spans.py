@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -19,15 +19,14 @@ from traceanalytics.spans.other_attributes import attribute_map, columns_of_othe
 from traceanalytics.spans.report import read_report
 from traceanalytics.spans.schema import OTHER_ATTRIBUTES, check_spans, is_attribute_column, scope_and_key
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["attribute", "attribute_keys", "attributes"]
 
 _SCOPES: Final = ("span", "resource", "instrumentation")
 _SERVICE: Final = "resource.service.name"
 _EXAMPLES: Final = 3
 _MOST_EXAMPLE: Final = 80
+_EXACT: Final = 2.0**53
+"""Below this, floats count one by one."""
 
 
 def attribute(spans: pd.DataFrame, key: str) -> pd.Series:
@@ -43,14 +42,16 @@ def attribute(spans: pd.DataFrame, key: str) -> pd.Series:
         A span frame.
     key
         The attribute's key, newer or older (``"http.route"``). With a scope before it (``"resource.k8s.pod.name"``,
-        ``"span.http.route"``) only that scope is looked at. ``"service.name"`` is the column ``service``. The core columns
-        (name, status, ...) are no attributes.
+        ``"span.http.route"``) only that scope is looked at; unless it has no such attribute, and another scope has one whose
+        very key begins like that (``span.resource.k8s.pod.name``, as some exporters write it). ``"service.name"`` is the column
+        ``service``. The core columns (name, status, ...) are no attributes.
 
     Returns
     -------
     pandas.Series
         Named ``key``, on the index of ``spans``; Int64, float64, boolean, category or str. Where several columns serve, one
-        type for all: ints and texts of ints are Int64, any other mixture is text. An attribute that no span carries is
+        type for all: ints, texts of ints and columns of whole floats (ints with gaps, as pandas reads them) are Int64, any other
+        mixture is text. An attribute that no span carries is
         missing everywhere (str): :func:`attribute_keys` shows what there is.
 
     Examples
@@ -66,20 +67,48 @@ def attribute(spans: pd.DataFrame, key: str) -> pd.Series:
     if not isinstance(key, str):
         raise SchemaError(f"the key of an attribute is a text such as 'http.route', found {key!r}")
     scope, bare = scope_and_key(key)
-    found = list(_found(spans, bare, scope))
-    values = coalesced(found) if found else pd.array(pa.nulls(len(spans), pa.large_string()), dtype="str")
+    found = _found(spans, bare, scope)
+    values = (
+        coalesced(_whole_as_ints(found)) if found else pd.array(pa.nulls(len(spans), pa.large_string()), dtype="str")
+    )
     return pd.Series(_with_target(spans, bare, scope, values), index=spans.index, name=key, copy=True)
 
 
-def _found(spans: pd.DataFrame, bare: str, scope: str) -> Iterator[pd.Series]:
-    """Yield the columns in which the attribute may stand, the first choice first."""
+def _found(spans: pd.DataFrame, bare: str, scope: str) -> list[pd.Series]:
+    """Return the columns in which the attribute may stand, the first choice first."""
+    readings = [_names(bare, scope)]
+    if scope:  # nothing has it: the scope may be part of the key
+        readings.append(_names(f"{scope}.{bare}", ""))
+    others = columns_of_others(spans, [name for names in readings for name, _ in names])
+    for names in readings:
+        found = [
+            column if kinds is None else column.where(_of_kind(spans, kinds))
+            for name, kinds in names
+            for column in (_column(spans, name), others.get(name))
+            if column is not None
+        ]
+        if found:
+            return found
+    return []
+
+
+def _whole_as_ints(parts: list[pd.Series]) -> list[pd.Series]:
+    """Turn columns of whole floats into Int64, where others stand beside them."""
+    if len({family(part) for part in parts}) < 2:
+        return parts
+    return [part.astype("Int64") if family(part) == "float" and _is_whole(part) else part for part in parts]
+
+
+def _is_whole(part: pd.Series) -> bool:
+    values = part.to_numpy("float64", na_value=np.nan)
+    values = values[~np.isnan(values)]
+    return bool((values == np.trunc(values)).all() and (np.abs(values) < _EXACT).all())
+
+
+def _names(bare: str, scope: str) -> list[tuple[str, frozenset[str] | None]]:
+    """Return the names of columns for an attribute, each with the kinds of span on which it has the meaning."""
     scopes = (scope,) if scope else _SCOPES
-    names = [(f"{where}.{name}", kinds) for name, kinds in meanings(bare) for where in scopes]
-    others = columns_of_others(spans, [name for name, _ in names])
-    for name, kinds in names:
-        for column in (_column(spans, name), others.get(name)):
-            if column is not None:
-                yield column if kinds is None else column.where(_of_kind(spans, kinds))
+    return [(f"{where}.{name}", kinds) for name, kinds in meanings(bare) for where in scopes]
 
 
 def _column(spans: pd.DataFrame, name: str) -> pd.Series | None:
@@ -116,7 +145,7 @@ def _with_target(spans: pd.DataFrame, bare: str, scope: str, values: Any) -> Any
 
 
 def _texts(spans: pd.DataFrame, name: str, scope: str) -> pd.Series | None:
-    found = list(_found(spans, name, scope))
+    found = _found(spans, name, scope)
     return pd.Series(coalesced(found), index=spans.index).astype("str") if found else None
 
 
