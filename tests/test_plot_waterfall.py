@@ -34,6 +34,13 @@ def rectangles(ax):
     return [path for c in ax.collections if isinstance(c, PolyCollection) for path in c.get_paths()]
 
 
+def bars(ax):
+    """Row, start and end in ms of every bar, from top to bottom."""
+    corners = [p.vertices for c in ax.collections if c.get_label() == "_bars" for p in c.get_paths()]
+    found = [(c[:, 1].min() / 2 + c[:, 1].max() / 2, c[:, 0].min(), c[:, 0].max()) for c in corners]
+    return sorted(tuple(float(round(number, 3)) for number in bar) for bar in found)
+
+
 def test_one_row_a_span():
     ax = ta.plot.waterfall(draw(SHOP))
     assert isinstance(ax.figure, Figure)
@@ -167,14 +174,52 @@ def test_orphans_have_dashed_edges():
 
 
 def test_what_is_refused():
-    with pytest.raises(ta.OptionError, match=r"2 traces.*ta.trace\(spans"):
-        ta.plot.waterfall(draw(SHOP, SHOP))
+    with pytest.raises(ta.OptionError, match=r"21 traces, expected 1 to 20.*ta.trace\(spans"):
+        ta.plot.waterfall(draw(*[SHOP] * 21))
     with pytest.raises(ta.OptionError, match=r"no spans|0 traces"):
         ta.plot.waterfall(draw())
     with pytest.raises(ta.OptionError, match="highlight='path' is not one of"):
         ta.plot.waterfall(draw(SHOP), highlight="path")
     with pytest.raises(ta.OptionError, match="max_rows=0"):
         ta.plot.waterfall(draw(SHOP), max_rows=0)
+
+
+def test_traces_stand_above_each_other_each_from_its_own_start():
+    later = draw("a web 0-100\n  b db 20-60", "c web 50-90\n  d db 60-80")
+    ax = ta.plot.waterfall(later)
+    assert ax.get_title(loc="left") == "2 traces · 4 spans · 2 services"
+    assert [t for t in texts(ax) if t.startswith("web: ")] == [
+        "web: a · 100 ms · 2 spans · 2 services",
+        "web: c · 40 ms · 2 spans · 2 services",
+    ]
+    assert bars(ax) == [(1, 0, 100), (2, 20, 60), (4, 0, 40), (5, 10, 30)]
+
+
+def test_traces_share_the_rows():
+    wide = "r web 0-900\n" + "\n".join(f"  c{i} web {i}-{i + 1}" for i in range(50))
+    ax = ta.plot.waterfall(draw("a web 0-9", wide, wide), max_rows=21)
+    assert [y for y, *_ in bars(ax)] == [1, *range(3, 13), *range(14, 24)]
+    assert "+82 spans folded" in ax.get_title(loc="left")
+
+
+def test_services_in_place_of_spans():
+    spans = draw(
+        """
+        get web 0-100
+          check web 5-10
+          ask web 10-70
+            answer cart 12-60
+              sum cart 20-40 ERROR
+              read db 41-50
+          late web 90-120
+        """
+    )
+    ax = ta.plot.waterfall(spans, collapse="services")
+    assert bars(ax) == [(0, 0, 120), (1, 12, 60), (2, 41, 50)]
+    assert [t for t in texts(ax) if t.startswith("+")] == ["+3", "+1"]
+    assert [t for t in texts(ax) if t.startswith("!")] == ["! 48 ms", "! error"]
+    with pytest.raises(ta.OptionError, match="collapse='service' is not one of"):
+        ta.plot.waterfall(spans, collapse="service")
 
 
 def test_real_traces_are_drawn(corpus):

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import colors
 
 import traceanalytics as ta
-from traceanalytics.plot.style import LIGHT, NO_SERVICE, PALETTE, outline, service_color, service_patterns
+from traceanalytics.plot.style import DARK, LIGHT, NO_SERVICE, PALETTE, service_color, service_patterns, theme_named
 
 # Viénot, Brettel and Mollon (1999): linear RGB as seen by people without one kind of cone.
 SIGHT = {
@@ -43,6 +43,11 @@ def contrast(a, b):
     return (light + 0.05) / (dark + 0.05)
 
 
+@pytest.fixture(params=[LIGHT, DARK], ids=["light", "dark"])
+def theme(request):
+    return request.param
+
+
 @pytest.mark.parametrize("sight", SIGHT)
 def test_the_colours_of_services_are_told_apart(sight):
     first = PALETTE[:8]
@@ -50,18 +55,24 @@ def test_the_colours_of_services_are_told_apart(sight):
     assert min(distance(a, b, sight) for a, b in itertools.combinations(PALETTE, 2)) > 5
 
 
-def test_the_colour_of_errors_is_no_service():
-    assert min(distance(LIGHT.error, c, "normal") for c in PALETTE) > 20
+def test_the_colour_of_errors_is_no_service(theme):
+    assert min(distance(theme.error, c, "normal") for c in PALETTE) > 20
     # To some it looks like olive, which is why errors bear a mark besides: see test_plot_waterfall.py.
 
 
-def test_text_is_readable():
-    assert contrast(LIGHT.text, LIGHT.background) > 7
-    assert contrast(LIGHT.muted, LIGHT.band) > 4.5
+def test_text_is_readable(theme):
+    assert contrast(theme.text, theme.background) > 7
+    assert min(contrast(color, theme.band) for color in (theme.muted, theme.error)) > 4.5
 
 
-def test_even_light_bars_have_edges_that_are_seen_on_white():
-    assert min(contrast(outline(color), LIGHT.background) for color in PALETTE) > 3
+def test_bars_have_edges_that_are_seen_on_the_background(theme):
+    assert min(contrast(theme.outline(color), theme.background) for color in PALETTE) > 3
+
+
+def test_only_two_themes_exist():
+    assert (theme_named("light"), theme_named("dark")) == (LIGHT, DARK)
+    with pytest.raises(ta.OptionError, match="theme='sepia'"):
+        theme_named("sepia")
 
 
 def test_services_of_one_colour_get_different_patterns_whatever_their_order():

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from pandas.tseries.frequencies import to_offset
 
 from traceanalytics.analysis.remote_calls import CLIENT, CONSUMER, PRODUCER, SERVER, kind_codes, remote_calls
+from traceanalytics.analysis.request_times import width_ns
 from traceanalytics.analysis.requests import Entry, cut_off, distinct_traces, requests
 from traceanalytics.analysis.self_time import self_ns
 from traceanalytics.analysis.span_groups import By, span_groups
-from traceanalytics.errors import OptionError
 from traceanalytics.spans.columns import NAT, instants
 from traceanalytics.spans.error_rule import is_error
 from traceanalytics.topology import Forest
@@ -207,7 +206,7 @@ def operations(
            name  calls  rate_per_s  errors  error_rate  p50_ms  p95_ms
     0  checkout    2.0         1.0     1.0         0.5    40.0   100.0
     """
-    width = None if freq is None else _width_ns(freq)
+    width = None if freq is None else width_ns(freq)
     forest = Forest(spans)
     kind = kind_codes(spans)
     roots = (forest.depth == 0) & ~cut_off(forest)
@@ -275,15 +274,3 @@ def _cells(
     at, labels = pd.factorize(bins)
     cell, pairs = pd.factorize(group * max(len(labels), 1) + at)
     return cell, pairs // max(len(labels), 1), labels[pairs % max(len(labels), 1)]
-
-
-def _width_ns(freq: str | pd.Timedelta) -> int:
-    offset: Any = None
-    try:
-        offset = to_offset(freq)
-        width = pd.Timedelta(offset).as_unit("ns").value
-    except (TypeError, ValueError):
-        width = 0
-    if width <= 0:
-        raise OptionError(f"freq={freq!r} is no fixed length of time; give an alias such as '1min', '2h' or 'D'")
-    return int(width)

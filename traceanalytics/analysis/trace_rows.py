@@ -21,9 +21,11 @@ __all__ = [
     "NO_NAME",
     "TraceRows",
     "check_max_rows",
+    "counted",
     "duration_text",
     "fold",
     "indented",
+    "outlives_parent",
     "plain",
     "texts_of",
     "trace_origins",
@@ -80,11 +82,11 @@ class TraceRows(NamedTuple):
         found = [f"{service}: {self.name[self.main_root]}" if service else self.name[self.main_root]]
         if not np.isnan(duration := self.duration_ms[self.main_root]):
             found.append(duration_text(float(duration)))
-        found.append(_count(len(self.row), "span"))
+        found.append(counted(len(self.row), "span"))
         if services := len({s for s in self.service if s is not None}):
-            found.append(_count(services, "service"))
+            found.append(counted(services, "service"))
         if errors := int(self.error.sum()):
-            found.append(_count(errors, "error"))
+            found.append(counted(errors, "error"))
         return " · ".join(found)
 
 
@@ -122,18 +124,19 @@ def trace_rows(spans: pd.DataFrame) -> TraceRows:
     segments = walk(spans, forest)
     timed = (segments.start != NAT) & (segments.end != NAT)
     codes, services = codes_of(spans["service"])
+    shown = [*(plain(str(service)) for service in services), None]  # None serves the code -1
     return TraceRows(
         row=rows,
         parent=parent,
         depth=forest.depth[rows],
         name=texts_of(spans["name"], rows),
-        service=[plain(str(services[code])) if code >= 0 else None for code in codes[rows].tolist()],
+        service=[shown[code] for code in codes[rows].tolist()],
         start=start,
         end=end,
         duration_ms=spans["duration_ms"].to_numpy("float64", na_value=np.nan)[rows],
         error=is_error(spans).to_numpy()[rows],
         flags=forest.flags[rows],
-        detached=_detached(parent, start, end, codes[rows]),
+        detached=outlives_parent(parent, start, end, codes[rows]),
         main_root=int(place[forest.main_root[0]]),
         first=int(start.min(initial=0, where=start != NAT)),
         last=int(max(end.max(initial=0), start.max(initial=0))),
@@ -155,13 +158,16 @@ def _since(instants: NDArray[np.int64], origin: int) -> NDArray[np.int64]:
     return np.where(instants == NAT, NAT, instants - origin)
 
 
-def _detached(
-    parent: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], service: NDArray[np.int32]
+def outlives_parent(
+    parent: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], service: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """Tell which spans the critical path takes for detached: same service, later by more than 1 ms and 1 % of the parent."""
+    """Tell which spans the critical path takes for detached: same service, later by more than 1 ms and 1 % of the parent.
+
+    ``parent`` holds places in these arrays, -1 for roots; ``service`` codes, -1 where it is missing.
+    """
     known = (parent >= 0) & (end != NAT) & (end[parent] != NAT) & (service >= 0) & (service == service[parent])
     late = np.where(known, end - end[parent], 0)
-    return (late > _ROUNDING_NS) & (late > (end[parent] - start[parent]) // 100)
+    return np.asarray((late > _ROUNDING_NS) & (late > (end[parent] - start[parent]) // 100), dtype=np.bool_)
 
 
 def texts_of(names: pd.Series, rows: NDArray[Any]) -> list[str]:
@@ -266,5 +272,10 @@ def duration_text(ms: float) -> str:
     return f"{text.rstrip('0').rstrip('.') if digits else text} {unit}"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which gets an s unless the number is 1.
+
+    >>> counted(1, "span"), counted(1200, "span")
+    ('1 span', '1,200 spans')
+    """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

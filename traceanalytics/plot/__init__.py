@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+from traceanalytics.plot.call_matrix import dependency_matrix
+from traceanalytics.plot.duration_bands import latency_bands
+from traceanalytics.plot.duration_heatmap import latency_heatmap
+from traceanalytics.plot.duration_histogram import latency_histogram
+from traceanalytics.plot.failure_chains import error_chains
+from traceanalytics.plot.flame_graph import flame
+from traceanalytics.plot.profile_bars import critical_path_profile
+from traceanalytics.plot.retry_timeline import retries
+from traceanalytics.plot.service_map import service_graph, span_graph
 from traceanalytics.plot.style import service_color
 from traceanalytics.plot.timeline import waterfall
 
-__all__ = ["service_color", "waterfall"]
+__all__ = [
+    "critical_path_profile",
+    "dependency_matrix",
+    "error_chains",
+    "flame",
+    "latency_bands",
+    "latency_heatmap",
+    "latency_histogram",
+    "retries",
+    "service_color",
+    "service_graph",
+    "span_graph",
+    "waterfall",
+]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from traceanalytics.plot.style import Theme
 
 __all__ = ["Picture", "PictureAxes", "make_room", "new_axes", "size_of"]
 
@@ -33,16 +37,10 @@ class PictureAxes(Axes):
         return figure._repr_png_()
 
 
-def new_axes(width: float, height: float, *, left: float, top: float, bottom: float, margin: float) -> Axes:
-    """Return the only Axes of a new figure of a size in inches, with margins, the outer one everywhere but on the left."""
-    figure = Picture(figsize=(width, height), dpi=100, facecolor="white")
+def new_axes(size: tuple[float, float], place: tuple[float, float, float, float], *, theme: Theme) -> Axes:
+    """Return the only Axes of a new figure of a size in inches, at a place (left, bottom, width, height) in shares of it."""
+    figure = Picture(figsize=size, dpi=100, facecolor=theme.background)
     FigureCanvasAgg(figure)
-    place = (
-        left / width,
-        (bottom + margin) / height,
-        1 - (left + margin) / width,
-        1 - (top + bottom + 2 * margin) / height,
-    )
     return figure.add_axes(place, axes_class=PictureAxes)
 
 

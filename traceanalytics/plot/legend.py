@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
 
+from traceanalytics.plot.canvas import size_of
 from traceanalytics.plot.lettering import Lettering
-from traceanalytics.plot.style import LIGHT, outline
+from traceanalytics.plot.style import service_color, service_patterns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from matplotlib.axes import Axes
 
-__all__ = ["ROW_HEIGHT", "Legend"]
+    from traceanalytics.plot.style import Theme
+
+__all__ = ["ROW_HEIGHT", "Legend", "services_legend"]
 
 ROW_HEIGHT: Final = 0.19
 _SIZE: Final = 8.0
@@ -27,7 +33,8 @@ _HANDLE: Final = 0.42
 class Legend:
     """Entries of a legend, and the number of lines they need."""
 
-    def __init__(self) -> None:
+    def __init__(self, theme: Theme) -> None:
+        self._theme = theme
         self._letters = Lettering(_SIZE)
         self._texts: list[str] = []
         self._handles: list[Any] = []
@@ -36,9 +43,9 @@ class Legend:
     def add_service(self, name: str, color: str, pattern: str) -> None:
         """Add the colour of a service, and the pattern on it."""
         if len(self._texts) < _MOST_SERVICES:
-            self._add(
+            self.add(
                 self._letters.cut(self._letters.clean(name[:200]), 2.2),
-                Patch(facecolor=color, edgecolor=outline(color), linewidth=0.5, hatch=pattern),
+                Patch(facecolor=color, edgecolor=self._theme.outline(color), linewidth=0.5, hatch=pattern),
             )
         else:
             self._folded += 1
@@ -46,20 +53,20 @@ class Legend:
     def add_marks(self, *, path: bool, waiting: bool, error: bool, loose: bool, events: bool) -> None:
         """Add those marks that occur in the picture."""
         if self._folded:
-            self._add(f"+{self._folded} services", Patch(facecolor="none", edgecolor="none"))
+            self.add(f"+{self._folded} services", Patch(facecolor="none", edgecolor="none"))
         if path:
-            self._add("critical path", Line2D([], [], color=LIGHT.path, linewidth=2.5))
+            self.add("critical path", Line2D([], [], color=self._theme.path, linewidth=2.5))
         if waiting:
-            self._add("waiting on it", Line2D([], [], color=LIGHT.wait, linewidth=2.5))
+            self.add("waiting on it", Line2D([], [], color=self._theme.wait, linewidth=2.5))
         if error:
-            self._add("! error", Patch(facecolor="none", edgecolor=LIGHT.error, linewidth=1.4))
+            self.add("! error", Patch(facecolor="none", edgecolor=self._theme.error, linewidth=1.4))
         if loose:
-            self._add(
+            self.add(
                 "orphan or detached",
-                Patch(facecolor="none", edgecolor=LIGHT.text, linewidth=0.9, linestyle=(0, (3, 2))),
+                Patch(facecolor="none", edgecolor=self._theme.text, linewidth=0.9, linestyle=(0, (3, 2))),
             )
         if events:
-            self._add(
+            self.add(
                 "event",
                 Line2D(
                     [],
@@ -67,8 +74,8 @@ class Legend:
                     linestyle="none",
                     marker="d",
                     markersize=4.5,
-                    markerfacecolor=LIGHT.background,
-                    markeredgecolor=LIGHT.text,
+                    markerfacecolor=self._theme.background,
+                    markeredgecolor=self._theme.text,
                 ),
             )
 
@@ -91,9 +98,19 @@ class Legend:
             text.set_parse_math(False)
             text.set_usetex(False)
             text.set_text(label)
-            text.set_color(LIGHT.text)
+            text.set_color(self._theme.text)
 
-    def _add(self, text: str, handle: Any) -> None:
+    def draw_above(self, ax: Axes, above: float) -> float:
+        """Draw it over the Axes, its lower edge some inches above them; return how many inches above them its upper edge is."""
+        figure = ax.get_figure()
+        assert figure is not None
+        width = size_of(ax)[0]
+        transform = figure.dpi_scale_trans + ScaledTranslation(0, 1, ax.transAxes)  # type: ignore[arg-type]
+        self.draw(ax, 0, above, width, transform)
+        return above + self.lines(width) * ROW_HEIGHT
+
+    def add(self, text: str, handle: Any) -> None:
+        """Add an entry: a text, and the artist that shows what it means."""
         self._texts.append(text)
         self._handles.append(handle)
 
@@ -111,3 +128,13 @@ class Legend:
             if sum(max(widths[stop - size : stop]) for stop, size in zip(stops, sizes, strict=True)) <= width:
                 return columns
         return min(len(widths), 1)
+
+
+def services_legend(services: Iterable[str | None], theme: Theme) -> Legend:
+    """Return a legend of services in order of appearance."""
+    names = list(dict.fromkeys(services))
+    patterns = service_patterns(names)
+    legend = Legend(theme)
+    for service in names:
+        legend.add_service("(no service)" if service is None else service, service_color(service), patterns[service])
+    return legend

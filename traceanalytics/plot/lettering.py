@@ -16,6 +16,7 @@ __all__ = ["Lettering"]
 _SUBSTITUTES = "□?"
 _RESOLUTIONS = (100, 150)
 """Dots an inch of a figure as it is made, and as a notebook shows it."""
+_ROUNDING = 1e-9
 _FINE = 7_200
 """Dots an inch at which rounding to whole dots means nothing, as in a PDF."""
 
@@ -44,16 +45,18 @@ class Lettering:
 
     def cut(self, text: str, inches: float) -> str:
         """Return a clean text cut to a width, with an ellipsis where something is missing."""
-        if self.width(text) <= inches:
+        room = [inches] * (len(_RESOLUTIONS) + 1)
+        fits = len(text)
+        for at, character in enumerate(text):
+            room = [left - wide for left, wide in zip(room, self._advances[character], strict=True)]
+            if min(room) < -_ROUNDING:
+                fits = at
+                break
+        if fits == len(text):
             return text
-        low, high = 0, len(text)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.width(text[:middle] + "…") <= inches:
-                low = middle
-            else:
-                high = middle - 1
-        return text[:low].rstrip() + "…" if low else ""
+        while fits and self.width(text[:fits] + "…") > inches:
+            fits -= 1
+        return text[:fits].rstrip() + "…" if fits else ""
 
 
 class _Advances(dict[str, tuple[float, ...]]):

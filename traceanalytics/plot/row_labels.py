@@ -9,8 +9,8 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from traceanalytics.plot.bars import BAR_HEIGHT, boxes
+from traceanalytics.plot.chart import write
 from traceanalytics.plot.lettering import Lettering
-from traceanalytics.plot.style import LIGHT
 from traceanalytics.topology import Flag
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from traceanalytics.analysis.trace_rows import TraceRows
+    from traceanalytics.plot.style import Theme
+    from traceanalytics.plot.trace_blocks import Block
 
 __all__ = ["RowLabels"]
 
@@ -34,23 +35,28 @@ class RowLabels:
 
     Parameters
     ----------
-    rows, kept, hidden
-        The trace, the rows to label, and how many rows are folded below each of them.
+    block
+        The rows to label, and how many are folded below each of them.
     size
         Size of the letters in points.
+    theme
+        The colours of texts and lines.
     """
 
-    def __init__(self, rows: TraceRows, kept: NDArray[np.int64], hidden: NDArray[np.int64], *, size: float) -> None:
+    def __init__(self, block: Block, *, size: float, theme: Theme) -> None:
+        rows, kept = block.rows, block.kept
+        self._theme = theme
         self._letters = letters = Lettering(size)
         self._depth = rows.depth[kept].tolist()
         self._names = [letters.clean(rows.name[at][:500]) for at in kept.tolist()]
         self._services = [letters.clean((rows.service[at] or "")[:200]) for at in kept.tolist()]
         self._notes = [
-            _note(flags, below) for flags, below in zip(rows.flags[kept].tolist(), hidden.tolist(), strict=True)
+            _note(flags, below) for flags, below in zip(rows.flags[kept].tolist(), block.hidden.tolist(), strict=True)
         ]
         place = np.full(len(rows.row) + 1, -1)
         place[kept] = np.arange(len(kept))
         self._parent = place[rows.parent[kept]]
+        self._y = block.y
 
     def needed(self, widest: float) -> float:
         """Return the width in inches with which nothing is cut, but no more than ``widest``."""
@@ -72,28 +78,19 @@ class RowLabels:
         step = self._step(width)
         x = np.array(self._depth) * step - width
         self._draw_tree(ax, transform, x, fills)
-        for y, (texts, faint) in enumerate(
-            zip(zip(self._names, self._services, self._notes, strict=True), muted.tolist(), strict=True)
-        ):
-            at = x[y] + _GAP
+        of_rows = zip(self._names, self._services, self._notes, strict=True)
+        for left, y, texts, faint in zip(x.tolist(), self._y.tolist(), of_rows, muted.tolist(), strict=True):
+            at = left + _GAP
             for text, color in zip(
                 self._fitted(texts, -_GAP - at),
-                (LIGHT.muted if faint else LIGHT.text, LIGHT.muted, LIGHT.text),
+                (self._theme.muted if faint else self._theme.text, self._theme.muted, self._theme.text),
                 strict=True,
             ):
                 if text:
-                    ax.text(
-                        at,
-                        y,
-                        text,
-                        transform=transform,
-                        color=color,
-                        fontsize=self._letters.size,
-                        va="center_baseline",
-                        parse_math=False,
-                        usetex=False,
-                        clip_on=False,
-                    )
+                    write(
+                        ax, at, y, text, color=color, size=self._letters.size, transform=transform,
+                        va="center_baseline", clip_on=False,
+                    )  # fmt: skip
                     at += self._letters.width(text) + _GAP
 
     def _step(self, width: float) -> float:
@@ -116,7 +113,7 @@ class RowLabels:
         return name, service, note
 
     def _draw_tree(self, ax: Axes, transform: Any, x: NDArray[np.float64], fills: Sequence[str]) -> None:
-        y = np.arange(len(x), dtype=float)
+        y = self._y
         child = np.flatnonzero(self._parent >= 0)
         up = self._parent[child]
         middle = x[up] + _CHIP / 2
@@ -126,10 +123,16 @@ class RowLabels:
         lines = [
             [(a, b), (c, b)] for a, b, c in zip(middle.tolist(), y[child].tolist(), x[child].tolist(), strict=True)
         ]
-        lines += [[(x[at] + _CHIP / 2, at), (x[at] + _CHIP / 2, last[at])] for at in trunks.tolist()]
+        lines += [[(x[at] + _CHIP / 2, y[at]), (x[at] + _CHIP / 2, y[last[at]])] for at in trunks.tolist()]
         ax.add_collection(
             LineCollection(
-                lines, colors=LIGHT.guide, linewidths=0.7, transform=transform, clip_on=False, label="_tree", zorder=1
+                lines,
+                colors=self._theme.guide,
+                linewidths=0.7,
+                transform=transform,
+                clip_on=False,
+                label="_tree",
+                zorder=1,
             ),
             autolim=False,
         )

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from matplotlib import colors
 
 from traceanalytics.config import options
-from traceanalytics.errors import OptionError
+from traceanalytics.errors import OptionError, check_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["LIGHT", "NO_SERVICE", "PALETTE", "Theme", "mixed", "outline", "service_color", "service_patterns"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "NO_SERVICE",
+    "PALETTE",
+    "Theme",
+    "letters_on",
+    "mixed",
+    "service_color",
+    "service_patterns",
+    "theme_named",
+]
 
 PALETTE: Final = (
     "#e69f00",
@@ -62,6 +73,16 @@ class Theme(NamedTuple):
     wait: str
     """Waiting on the critical path."""
     error: str
+    edge: str
+    """What fills are mixed with for the edges around them."""
+
+    def outline(self, fill: str) -> str:
+        """Return a variant of a fill for its edge, seen on the background even where the fill itself is close to it."""
+        return mixed(fill, self.edge, 0.45)
+
+    def dimmed(self, fill: str) -> str:
+        """Return a pale variant of a fill, for what is not in question."""
+        return mixed(fill, self.background, 0.7)
 
 
 LIGHT: Final = Theme(
@@ -74,7 +95,33 @@ LIGHT: Final = Theme(
     path="#111111",
     wait="#8a8a8a",
     error="#b3001b",
+    edge="#000000",
 )
+
+DARK: Final = Theme(
+    background="#16181b",
+    text="#eceef0",
+    muted="#a2a8ae",
+    grid="#363b40",
+    band="#1d2023",
+    guide="#555c63",
+    path="#f4f5f6",
+    wait="#868d94",
+    error="#ff6b76",
+    edge="#ffffff",
+)
+
+
+def theme_named(name: str) -> Theme:
+    """Return the theme ``"light"`` or ``"dark"``.
+
+    Raises
+    ------
+    OptionError
+        There is no such theme.
+    """
+    check_option("theme", name, ("light", "dark"))
+    return DARK if name == "dark" else LIGHT
 
 
 def service_color(service: str | None) -> str:
@@ -121,9 +168,15 @@ def service_patterns(services: Iterable[str | None]) -> dict[str | None, str]:
     return found
 
 
-def outline(color: str) -> str:
-    """Return a darker variant of a colour, for edges that are seen on white even where the colour itself is light."""
-    return mixed(color, "#000000", 0.45)
+def letters_on(fill: str) -> str:
+    """Return black or white, whichever is read better on a fill.
+
+    >>> letters_on("#ded887"), letters_on("#005182")
+    ('#000000', '#ffffff')
+    """
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colors.to_rgb(fill))
+    luminance = sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000000" if luminance > 0.179 else "#ffffff"  # where both have the same contrast (WCAG 2)
 
 
 def mixed(color: str, other: str, share: float) -> str:
