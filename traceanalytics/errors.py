@@ -7,6 +7,7 @@
         SchemaError        the frame is no span frame (column, type, index)
         FormatError        a source cannot be read (file, position, found, expected)
         OptionError        an option has a value that is not one of the allowed ones
+        QueryError         a TraceQL filter is not understood (query, position, expected)
         TraceNotFoundError no trace has this id
         MissingExtraError  an optional dependency is not installed
 """
@@ -23,6 +24,7 @@ __all__ = [
     "FormatError",
     "MissingExtraError",
     "OptionError",
+    "QueryError",
     "SchemaError",
     "TraceAnalyticsError",
     "TraceNotFoundError",
@@ -86,6 +88,51 @@ class FormatError(TraceAnalyticsError):
 
 def _rebuild(problem: str, source: str, position: str, hint: str) -> FormatError:
     return FormatError(problem, source=source, position=position, hint=hint)
+
+
+class QueryError(TraceAnalyticsError):
+    """A TraceQL filter is not understood.
+
+    Parameters
+    ----------
+    problem
+        What was found and what was expected.
+    query
+        The whole query.
+    position
+        Where in the query, counted in characters from 0; None where no place is to blame. The message counts from 1 and shows
+        the neighbourhood with a caret below.
+
+    Examples
+    --------
+    >>> print(QueryError("found '==', expected '='", query="{ .a == 4 }", position=5))
+    found '==', expected '=', at character 6:
+      { .a == 4 }
+           ^
+    """
+
+    def __init__(self, problem: str, *, query: str = "", position: int | None = None) -> None:
+        self.problem = problem
+        self.query = query
+        self.position = position
+        super().__init__(problem if position is None else f"{problem}, {_place(query, position)}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the keyword arguments when a worker process sends the error home."""
+        return (_rebuild_query_error, (self.problem, self.query, self.position))
+
+
+def _rebuild_query_error(problem: str, query: str, position: int | None) -> QueryError:
+    return QueryError(problem, query=query, position=position)
+
+
+def _place(query: str, position: int) -> str:
+    """Return the position in words and, on two more lines, the query around it with a caret."""
+    low, high = max(0, position - 40), min(len(query), position + 30)
+    shown = "".join(c if c.isprintable() else " " for c in query[low:high])
+    before, after = ("..." if low else ""), ("..." if high < len(query) else "")
+    caret = " " * (2 + len(before) + position - low) + "^"
+    return f"at character {position + 1}:\n  {before}{shown}{after}\n{caret}"
 
 
 def near(name: str, known: Iterable[object], *, most: int = 3) -> str:
