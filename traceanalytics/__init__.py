@@ -21,7 +21,7 @@ from traceanalytics.config import options
 from traceanalytics.errors import near
 
 if TYPE_CHECKING:
-    from traceanalytics import plot, simulate
+    from traceanalytics import lab, plot, simulate
     from traceanalytics.analysis.anonymity import anonymize
     from traceanalytics.analysis.call_paths import call_tree, trace_shapes
     from traceanalytics.analysis.critical_path import critical_path, critical_time
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         FormatError,
         MissingExtraError,
         OptionError,
+        QueryError,
         SchemaError,
         TraceAnalyticsError,
         TraceNotFoundError,
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from traceanalytics.spans.merging import concat
     from traceanalytics.spans.report import ReadReport, read_report
     from traceanalytics.spans.selection import end_time, whole_traces
+    from traceanalytics.traceql.evaluation import matches
+    from traceanalytics.widgets.span_waterfall import waterfall
 
 __version__ = "0.1.0"
 
@@ -74,6 +77,7 @@ _HOME = {
     "FormatError": "errors",
     "MissingExtraError": "errors",
     "OptionError": "errors",
+    "QueryError": "errors",
     "ReadReport": "spans.report",
     "SchemaError": "errors",
     "TraceAnalyticsError": "errors",
@@ -100,8 +104,10 @@ _HOME = {
     "hierarchy": "analysis.structure",
     "html_table": "spans.html",
     "is_error": "spans.error_rule",
+    "lab": "lab",
     "latency_breakdown": "analysis.latency",
     "links": "spans.items",
+    "matches": "traceql.evaluation",
     "n_plus_one": "analysis.repeated_calls",
     "operations": "analysis.latency",
     "plot": "plot",
@@ -127,6 +133,7 @@ _HOME = {
     "trace": "analysis.structure",
     "trace_shapes": "analysis.call_paths",
     "tree": "analysis.text",
+    "waterfall": "widgets.span_waterfall",
     "whole_traces": "spans.selection",
     "workflow_path": "analysis.workflows",
 }
@@ -136,6 +143,7 @@ __all__ = [
     "FormatError",
     "MissingExtraError",
     "OptionError",
+    "QueryError",
     "ReadReport",
     "SchemaError",
     "TraceAnalyticsError",
@@ -162,8 +170,10 @@ __all__ = [
     "hierarchy",
     "html_table",
     "is_error",
+    "lab",
     "latency_breakdown",
     "links",
+    "matches",
     "n_plus_one",
     "operations",
     "options",
@@ -190,6 +200,7 @@ __all__ = [
     "trace",
     "trace_shapes",
     "tree",
+    "waterfall",
     "whole_traces",
     "workflow_path",
 ]
