@@ -157,4 +157,4 @@ def _node(prefix: tuple[Visit, ...], requests: float, blamed: list[_Chain]) -> N
         note = f"{counted(round(requests), 'failed request')}" if len(prefix) == 1 else f"{round(requests):,} failed"
     else:
         note = " · ".join(f"! {round(chain.requests):,} by {chain.cause}: {chain.evidence}" for chain in blamed)
-    return NodeMark(plain(title)[:300], plain(note)[:300], service_color(service), bool(blamed), widest=4.5)
+    return NodeMark(plain(title)[:300], plain(note)[:300], service_color(service), bool(blamed), widest=3.4)
