@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -74,13 +75,19 @@ def joined(outputs):
 
 
 def with_palette(png):
-    """Return a picture with 64 colours, which bars and letters need no more of: a fifth of the size."""
+    """Return a picture with its 64 commonest colours and no others: a fifth of the size, and white stays white."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
     paper = Image.new("RGBA", picture.size, "white")
     paper.alpha_composite(picture)
+    pixels = np.asarray(paper.convert("RGB"), dtype=np.int32) @ (65536, 256, 1)
+    found, place, times = np.unique(pixels, return_inverse=True, return_counts=True)
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+    kept = colours[np.argsort(-times, kind="stable")[:64]]
+    nearest = ((colours[:, None] - kept) ** 2).sum(axis=2).argmin(axis=1).astype(np.uint8)
+    small = Image.fromarray(nearest[place].reshape(pixels.shape))
+    small.putpalette(kept.astype(np.uint8).tobytes())
     buffer = io.BytesIO()
-    colours = paper.convert("RGB").quantize(64, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)  # keeps white white
-    colours.save(buffer, "PNG", optimize=True)
+    small.save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -175,3 +175,8 @@ def test_a_ring_of_services_and_a_service_that_calls_itself():
     ax = ta.plot.service_graph(draw(ring))
     assert len(collection(ax, "_edges").get_paths()) == 3
     assert ax._repr_png_()[0]
+
+
+def test_the_path_is_not_broken_by_a_span_without_time_of_its_own():
+    ax = ta.plot.span_graph(draw("a web 0-100\n  b web 10-90\n    c cart 10-90"))
+    assert sorted(collection(ax, "_edges").get_linewidths()) == [2.4, 2.4]

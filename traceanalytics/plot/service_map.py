@@ -160,7 +160,12 @@ def span_graph(
     rows = trace_rows(trace)
     kept, hidden = fold(rows, max_nodes)
     place = {at: number for number, at in enumerate(kept.tolist())}
-    on_path = rows.path_ns > 0
+    below = (
+        rows.path_ns
+    )  # critical time of each span and all below it, so that the path is not broken by one without any
+    for at in range(len(below) - 1, 0, -1):
+        if (up := int(rows.parent[at])) >= 0:
+            below[up] += below[at]
     nodes = []
     for at, more in zip(kept.tolist(), hidden.tolist(), strict=True):
         failed = bool(rows.error[at])
@@ -180,7 +185,7 @@ def span_graph(
     for at, number in place.items():
         up = int(rows.parent[at])
         if up >= 0:
-            path = bool(on_path[at])
+            path = bool(below[at])
             edges.append(EdgeMark(place[up], number, 2.4 if path else 1.0, colors.path if path else colors.guide))
     ax = draw_graph(nodes, edges, ax=ax, top=_TOP, theme=colors)
     folded = len(rows.row) - len(kept)
