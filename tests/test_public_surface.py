@@ -76,7 +76,7 @@ def test_no_module_takes_the_place_of_a_public_name():
         f"import importlib, traceanalytics as ta\nfor m in {modules!r}: importlib.import_module(m)\n"
         "print(*[n for n in ta.__all__ if type(getattr(ta, n)).__name__ == 'module'])"
     )
-    assert fresh == "lab plot simulate"
+    assert fresh == "lab plot sampling simulate"
 
 
 def test_functions_take_the_frame_and_at_most_one_further_argument_by_position():

@@ -22,7 +22,17 @@ NOT_CHECKED = {
         "SchemaError",
         "TraceAnalyticsError",
     ],
-    *["TraceNotFoundError", "compare_dependencies", "html_table", "lab", "options", "plot", "simulate", "waterfall"],
+    *[
+        "TraceNotFoundError",
+        "compare_dependencies",
+        "html_table",
+        "lab",
+        "options",
+        "plot",
+        "sampling",
+        "simulate",
+        "waterfall",
+    ],
     *["read", "read_jaeger", "read_otlp", "read_parquet", "read_records", "read_report", "read_zipkin", "to_parquet"],
     *["attribute", "attributes", "conform"],
 }

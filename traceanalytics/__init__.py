@@ -21,7 +21,7 @@ from traceanalytics.config import options
 from traceanalytics.errors import near
 
 if TYPE_CHECKING:
-    from traceanalytics import lab, plot, simulate
+    from traceanalytics import lab, plot, sampling, simulate
     from traceanalytics.analysis.anonymity import anonymize
     from traceanalytics.analysis.call_paths import call_tree, trace_shapes
     from traceanalytics.analysis.critical_path import critical_path, critical_time
@@ -119,6 +119,7 @@ _HOME = {
     "read_report": "spans.report",
     "read_zipkin": "io.zipkin",
     "retries": "analysis.retry_groups",
+    "sampling": "sampling",
     "self_time": "analysis.self_time",
     "service_graph": "analysis.dependencies",
     "simulate": "simulate",
@@ -186,6 +187,7 @@ __all__ = [
     "read_report",
     "read_zipkin",
     "retries",
+    "sampling",
     "self_time",
     "service_graph",
     "simulate",
