@@ -111,7 +111,10 @@ function equipLab(lab) {
     };
     const made = { longer_ms: fitting("longer_ms", span.shortest), later_ms: fitting("later_ms", span.earliest) };
     if (made.longer_ms === (old.longer_ms ?? 0) && made.later_ms === (old.later_ms ?? 0)) return;
-    lab.put("changes", { ...all, [span.key]: made });
+    // Exactly as the kernel will hold it: else it sends its own form back, over a change that was made since.
+    const { [span.key]: _, ...others } = all;
+    const told = Object.fromEntries(Object.entries(made).filter(([, ms]) => ms));
+    lab.put("changes", Object.keys(told).length ? { ...others, [span.key]: told } : others);
   };
   /** Undo the changes of a span, or all of them. @param {string} [key] */
   lab.reset = (key) => {
