@@ -32,6 +32,7 @@ __all__ = [
     "draw_path",
     "is_instant",
     "milliseconds",
+    "rectangles",
 ]
 
 BAR_HEIGHT: Final = 0.52
@@ -183,8 +184,14 @@ def draw_durations(ax: Axes, block: Block, size: float, *, theme: Theme) -> None
 
 def boxes(start: NDArray[np.float64], end: NDArray[np.float64], y: NDArray[np.float64], height: float) -> Any:
     """Return the corners of rectangles, as a collection of polygons takes them."""
-    low, high = y - height / 2, y + height / 2
-    return np.stack([np.stack([start, start, end, end], 1), np.stack([low, high, high, low], 1)], 2)
+    return rectangles(start, end, y - height / 2, y + height / 2)
+
+
+def rectangles(
+    left: NDArray[np.float64], right: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> Any:
+    """Return the corners of rectangles given by their sides, as a collection of polygons takes them."""
+    return np.stack([np.stack([left, left, right, right], 1), np.stack([low, high, high, low], 1)], 2)
 
 
 def is_instant(rows: TraceRows) -> NDArray[np.bool_]:

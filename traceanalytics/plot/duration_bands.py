@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from matplotlib.collections import PolyCollection
@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from traceanalytics.analysis.request_times import RequestTimes, request_times, time_bins
 from traceanalytics.analysis.trace_rows import counted
+from traceanalytics.plot.bars import rectangles
 from traceanalytics.plot.chart import (
     Margins,
     check_title,
@@ -40,8 +41,6 @@ __all__ = ["latency_bands"]
 
 _WIDTH: Final = 10.0
 _HEIGHT: Final = 4.2
-_LINE: Final = 0.2
-_MOST_EXEMPLARS: Final = 20
 
 
 def latency_bands(
@@ -150,7 +149,7 @@ def _draw_failures(ax: Axes, times: RequestTimes, columns: TimeBins, legend: Leg
     below = ax.inset_axes((0, 0, 1, 0.16))
     style_axes(below, theme, grid=None)
     left, right = in_days(columns.edges[:-1]), in_days(columns.edges[1:])
-    corners: Any = np.stack([np.stack([left, left, right, right], 1), np.stack([0 * rate, rate, rate, 0 * rate], 1)], 2)
+    corners = rectangles(left, right, 0 * rate, rate)
     below.add_collection(
         PolyCollection(corners, facecolors=theme.error, edgecolors=theme.background, linewidths=0.6, label="_failures"),
         autolim=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from matplotlib.collections import PolyCollection
@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from traceanalytics.analysis.request_times import RequestTimes, duration_edges, request_times, time_bins
 from traceanalytics.analysis.trace_rows import counted, duration_text, plain
 from traceanalytics.errors import OptionError
+from traceanalytics.plot.bars import rectangles
 from traceanalytics.plot.chart import (
     SMALL,
     Margins,
@@ -155,9 +156,7 @@ def _draw_cells(ax: Axes, times: RequestTimes, columns: TimeBins, *, bins: int, 
     some = np.flatnonzero(total)
     x, y = some // bins, some % bins
     left, right = in_days(columns.edges[x]), in_days(columns.edges[x + 1])
-    corners: Any = np.stack(
-        [np.stack([left, left, right, right], 1), np.stack([rows[y], rows[y + 1], rows[y + 1], rows[y]], 1)], 2
-    )
+    corners = rectangles(left, right, rows[y], rows[y + 1])
     most = float(total.max())
     scale = LinearSegmentedColormap.from_list(
         "counts", [mixed(PALETTE[1], theme.background, 0.75), PALETTE[3], theme.text]

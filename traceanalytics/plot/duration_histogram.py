@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
@@ -12,6 +12,7 @@ from matplotlib.transforms import ScaledTranslation
 from traceanalytics.analysis.request_times import duration_edges, request_times
 from traceanalytics.analysis.trace_rows import counted, duration_text
 from traceanalytics.errors import OptionError
+from traceanalytics.plot.bars import rectangles
 from traceanalytics.plot.chart import (
     SMALL,
     Margins,
@@ -146,9 +147,7 @@ def _bars(
 ) -> None:  # fmt: skip
     some = np.flatnonzero(high > low)
     left, right = edges[some], edges[some + 1]
-    corners: Any = np.stack(
-        [np.stack([left, left, right, right], 1), np.stack([low[some], high[some], high[some], low[some]], 1)], 2
-    )
+    corners = rectangles(left, right, low[some], high[some])
     ax.add_collection(
         PolyCollection(
             corners, facecolors=fill, edgecolors=theme.background, linewidths=0.6, hatch=hatch, label=label, zorder=2
