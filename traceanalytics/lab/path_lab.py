@@ -191,8 +191,11 @@ class CriticalPathLab(TraceWidget):
     @property
     def effect(self) -> str:
         """What the changes have done to the total, in words."""
-        told = about_change(self._trial, self._outcome, self.changes, self.selected, self._step)
-        return " ".join(text for text in told if text)
+        return " ".join(text for text in self._about_change() if text)
+
+    def _about_change(self) -> tuple[str, str]:
+        """Return what the changes have done to the total, and why."""
+        return about_change(self._trial, self._outcome, self.changes, self.selected, self._step)
 
     @property
     def height(self) -> int:
@@ -211,7 +214,7 @@ class CriticalPathLab(TraceWidget):
         self._tell()
 
     def _tell(self) -> None:
-        trial, now = self._trial, self._outcome
+        trial, now, told = self._trial, self._outcome, self._about_change()
         self._now = {
             "start": now.start,
             "end": now.end,
@@ -220,8 +223,8 @@ class CriticalPathLab(TraceWidget):
             "path": now.path,
             "total": now.total,
             "texts": [about_span(trial, now, row, self._step) for row in range(len(trial.rows))],
-            "effect": self.effect,
-            "why": about_change(trial, now, self.changes, self.selected, self._step)[1],
+            "effect": " ".join(text for text in told if text),
+            "why": told[1],
         }
 
     def _first_tables(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from traceanalytics.errors import OptionError, check_option
-from traceanalytics.sampling.thresholds import SCALE, decide, probability, randomness, threshold, threshold_text
+from traceanalytics.sampling.thresholds import SCALE, decide, probability, randomness, threshold, threshold_number
 from traceanalytics.sampling.tracestate_codec import Rejection, TraceState, raise_threshold
 
 __all__ = ["Passage", "pass_stage"]
@@ -83,7 +83,7 @@ def _arrival(state: TraceState, trace_id: str) -> tuple[int | None, tuple[Reject
         bits = randomness(trace_id, rv=state.rv)
     except OptionError as error:
         return None, (*state.errors, Rejection("trace_id", str(error)))
-    if state.th is not None and bits < _number(state.th):
+    if state.th is not None and bits < threshold_number(state.th):
         reason = f"the randomness {bits:014x} lies below the threshold {state.th!r} of the state: the trace was to be dropped"
         return bits, (*state.errors, Rejection("inconsistent", reason))
     return bits, state.errors
@@ -97,8 +97,4 @@ def _threshold(state: TraceState, p: float, mode: str, precision: int) -> int | 
         return None
     own = threshold(p, precision=precision)
     # Rounding to few digits can fall below the arriving threshold; a stage never lowers it.
-    return own if state.th is None else max(own, _number(state.th))
-
-
-def _number(th: str) -> int:
-    return int(th.ljust(len(threshold_text(1)), "0"), 16)
+    return own if state.th is None else max(own, threshold_number(state.th))

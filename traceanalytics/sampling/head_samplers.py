@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceanalytics.errors import OptionError, check_option
-from traceanalytics.sampling.thresholds import SCALE, decide, threshold, threshold_text
+from traceanalytics.sampling.thresholds import SCALE, decide, threshold, threshold_number, threshold_text
 
 if TYPE_CHECKING:
     from traceanalytics.sampling.tracestate_codec import TraceState
@@ -65,7 +65,7 @@ def head_decision(
     if sampler == "parent_threshold":
         if parent is None or parent.th is None or parent.errors:
             return HeadDecision(parent_sampled, None, reliable=False)
-        value: int | None = int(parent.th.ljust(14, "0"), 16)
+        value: int | None = threshold_number(parent.th)
     elif sampler == "ratio":
         value = threshold(ratio) if ratio >= 1 / SCALE else None
     else:

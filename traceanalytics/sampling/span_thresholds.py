@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from traceanalytics.sampling.thresholds import DIGITS
+from traceanalytics.sampling.thresholds import DIGITS, threshold_number
 from traceanalytics.sampling.tracestate_codec import LIST_CODES, parse_ot, parse_tracestate
 from traceanalytics.spans.schema import check_spans
 
@@ -179,7 +179,7 @@ def _of_members(members: pa.Array) -> tuple[NDArray[Any], ...]:
         state = parse_ot(members[row].as_py().removeprefix("ot="))
         rejected[row] = bool(state.errors)
         if state.th is not None:
-            has_threshold[row], threshold[row] = True, int(state.th.ljust(DIGITS, "0"), 16)
+            has_threshold[row], threshold[row] = True, threshold_number(state.th)
         if state.rv is not None:
             has_rv[row], rv[row] = True, int(state.rv, 16)
     return threshold, has_threshold, rv, has_rv, rejected

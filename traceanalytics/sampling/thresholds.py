@@ -25,6 +25,7 @@ __all__ = [
     "randomness",
     "th_fault",
     "threshold",
+    "threshold_number",
     "threshold_text",
 ]
 
@@ -236,6 +237,15 @@ def _value(th: str | int) -> int:
         raise OptionError(
             f"{fault[1]}; expected 1 to {DIGITS} of them" if th else f"{fault[1]}: expected 1 to {DIGITS}"
         )
+    return threshold_number(th)
+
+
+def threshold_number(th: str) -> int:
+    """Return the number that a well-formed ``th`` writes without its trailing zeros.
+
+    >>> hex(threshold_number("c"))
+    '0xc0000000000000'
+    """
     return int(th.ljust(DIGITS, "0"), 16)
 
 

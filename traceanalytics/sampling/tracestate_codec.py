@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from traceanalytics.errors import OptionError, check_option
-from traceanalytics.sampling.thresholds import DIGITS, adjusted_count, normalise_th, th_fault, threshold_text
+from traceanalytics.sampling.thresholds import (
+    DIGITS,
+    adjusted_count,
+    normalise_th,
+    th_fault,
+    threshold_number,
+    threshold_text,
+)
 
 __all__ = [
     "LIST_CODES",
@@ -247,7 +254,7 @@ def raise_threshold(state: TraceState, value: int) -> TraceState:
     'ot=th:c'
     """
     text = threshold_text(value)
-    if state.th is not None and text.ljust(DIGITS, "0") < state.th.ljust(DIGITS, "0"):
+    if state.th is not None and value < threshold_number(state.th):
         raise OptionError(
             f"threshold {text!r} lies below the present one, {state.th!r}: a later stage cannot bring traces back"
         )

@@ -137,16 +137,10 @@ def binary(op: str, left: Node, right: Node, position: int, query: str) -> Node:
 def _merged(left: Node, right: Node) -> Among | None:
     """Return ``.a = "x" || .a = "y"`` as one node; a list that grows, so that a chain of thousands is linear."""
     first, second = _as_among(left), _as_among(right)
-    if not first or not second or first.field is not second.field:
-        same = (
-            first
-            and second
-            and all(getattr(first.field, name) == getattr(second.field, name) for name in ("scope", "key", "parent"))
-        )
-        if not same:
-            return None
-    assert first
-    assert second
+    if not first or not second:
+        return None
+    if any(getattr(first.field, name) != getattr(second.field, name) for name in ("scope", "key", "parent")):
+        return None
     if isinstance(left, Among) and isinstance(left.texts, list):
         left.texts.extend(second.texts)
         return left
