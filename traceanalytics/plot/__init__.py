@@ -8,17 +8,22 @@ from traceanalytics.plot.duration_heatmap import latency_heatmap
 from traceanalytics.plot.duration_histogram import latency_histogram
 from traceanalytics.plot.failure_chains import error_chains
 from traceanalytics.plot.flame_graph import flame
+from traceanalytics.plot.interval_coverage import coverage
+from traceanalytics.plot.kept_randomness import kept_ids
 from traceanalytics.plot.profile_bars import critical_path_profile
 from traceanalytics.plot.retry_timeline import retries
 from traceanalytics.plot.service_map import service_graph, span_graph
 from traceanalytics.plot.style import service_color
 from traceanalytics.plot.timeline import waterfall
+from traceanalytics.plot.trace_weights import weights
 
 __all__ = [
+    "coverage",
     "critical_path_profile",
     "dependency_matrix",
     "error_chains",
     "flame",
+    "kept_ids",
     "latency_bands",
     "latency_heatmap",
     "latency_histogram",
@@ -27,4 +32,5 @@ __all__ = [
     "service_graph",
     "span_graph",
     "waterfall",
+    "weights",
 ]
