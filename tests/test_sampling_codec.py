@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-import sampling_vectors
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from traceanalytics.errors import OptionError, SchemaError
+from traceanalytics.kernels import forced
 from traceanalytics.sampling.consistent_stages import pass_stage
 from traceanalytics.sampling.head_samplers import head_decision
 from traceanalytics.sampling.joint_inclusion import inclusion_probability
@@ -77,34 +76,13 @@ PIECES = [
     "é",
     "\n",
     "ot",
+    "\t",
+    "k=v,",
+    "a@b=1",
+    ":",
+    "_",
+    "x" * 250,
 ]
-
-
-def _same(found, wanted):
-    if isinstance(wanted, dict):
-        return found.keys() == wanted.keys() and all(_same(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, float) and found is not None:
-        return math.isclose(found, wanted, rel_tol=1e-12)
-    return found == wanted
-
-
-@pytest.mark.parametrize("kind", sorted(sampling_vectors.KINDS))
-def test_vectors(kind, shared):
-    lines = (shared / "reference" / "sampling_vectors.jsonl").read_text(encoding="utf-8").splitlines()
-    vectors = [vector for vector in map(json.loads, lines) if vector["kind"] == kind]
-    assert vectors
-    wrong = []
-    for vector in vectors:
-        wanted = {key: value for key, value in vector["out"].items() if key != "note"}
-        found = sampling_vectors.answer(kind, vector["in"])
-        if not _same(found, wanted):
-            wrong.append((vector["id"], vector["in"], wanted, found))
-    assert wrong == []
-
-
-def test_a_kind_that_is_not_answered_says_so():
-    with pytest.raises(KeyError, match="'no such kind' is not answered yet"):
-        sampling_vectors.answer("no such kind", {})
 
 
 @given(THRESHOLDS)
@@ -278,14 +256,38 @@ def test_stages_refuse_what_is_no_percentage():
     ]
 )
 @example(["v=" + "x" * 256 + ",ot=th:0x1;rv:d29d6a7215ced0", "v=" + "x" * 256 + ",ot=rv:d29d6a7215ced0"])
+@example([",".join(f"k{n}=v" for n in range(32)) + ",ot=th:c", ",".join(f"k{n}=v" for n in range(31)) + ",ot=th:c"])
+@example(
+    [
+        "ot=" + "a:;" * 84 + "th:c",
+        "ot=" + "a:;b:;" * 20 + "th:c",
+        "ot=" + "".join(f"k{n}:;" for n in range(40)) + "th:c",
+    ]
+)
+@example(
+    [
+        "a" * 256 + "=v,ot=th:c",
+        "a" * 257 + "=v,ot=th:c",
+        "a=1,b=2,a=3,ot=th:c",
+        "a=\x7f,ot=th:c",
+        "a=é,ot=th:c",
+        "é=a,ot=th:c",
+    ]
+)
 @example(["v=1,ot=th:0x1;rv:d29d6a7215ced0", "v=a=b,ot=th:c", "not=th:c", "v=" + "x" * 257 + ",ot=th:c", ",ot=th:c"])
 def test_columns_say_what_single_texts_say(texts):
     ids = [f"{n:032x}" for n in range(len(texts))]
     spans = pd.DataFrame(
         {"trace_id": pd.Series(ids, dtype="category"), "trace_state": pd.Series(texts, dtype="str")}
     ).iloc[::-1]
-    values, bits = thresholds_of(spans), randomness_of(spans)
-    assert values.index.equals(spans.index)
+    for compiled in (True, False):
+        with forced(compiled):
+            values, bits = thresholds_of(spans), randomness_of(spans)
+        _check_columns(texts, ids, values, bits)
+
+
+def _check_columns(texts, ids, values, bits):
+    assert values.index.tolist() == list(range(len(texts)))[::-1]
     assert (values.dtype, bits.dtype) == ("UInt64", "UInt64")
     for row, text in enumerate(texts):
         state = TraceState() if text is None else parse_tracestate(text)

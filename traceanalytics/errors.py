@@ -10,6 +10,9 @@
         QueryError         a TraceQL filter is not understood (query, position, expected)
         TraceNotFoundError no trace has this id
         MissingExtraError  an optional dependency is not installed
+
+    UserWarning
+      SamplingWarning      a result treats traces alike that were sampled with different, or unknown, probabilities
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ __all__ = [
     "MissingExtraError",
     "OptionError",
     "QueryError",
+    "SamplingWarning",
     "SchemaError",
     "TraceAnalyticsError",
     "TraceNotFoundError",
@@ -35,6 +39,10 @@ __all__ = [
 
 class TraceAnalyticsError(ValueError):
     """Everything that traceanalytics raises on its own account."""
+
+
+class SamplingWarning(UserWarning):
+    """A result treats traces alike that were sampled with different, or with unknown, probabilities."""
 
 
 class SchemaError(TraceAnalyticsError):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceanalytics.errors import OptionError, SchemaError, check_option
-from traceanalytics.sampling.span_thresholds import randomness_under, state_column
+from traceanalytics.sampling.attributes_in_maps import with_columns_of_maps
+from traceanalytics.sampling.designs import Design
+from traceanalytics.sampling.span_thresholds import randomness_of_traces, state_column
 from traceanalytics.sampling.thresholds import SCALE
+from traceanalytics.sampling.trace_facts import SpanRows, TraceFacts
 from traceanalytics.spans.attributes_of_spans import attribute as attribute_of
 from traceanalytics.spans.columns import text_array
-from traceanalytics.spans.schema import OTHER_ATTRIBUTES, check_spans
+from traceanalytics.spans.schema import check_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +40,7 @@ _WEIGHTS: Final = ("sampling.adjusted_count", "itemCount", "ItemCount")
 
 _PROBABILITY: Final = "sampling.probability"
 _JAEGER: Final = ("sampler.type", "sampler.param")
+_DECIMAL: Final = r"^[0-9]{1,15}(\.[0-9]{1,9})?$"
 _AGREE: Final = 0.01
 """Two sources may differ so much: thresholds of few digits and whole-numbered rates are rounded."""
 
@@ -51,7 +55,11 @@ class _Reading(NamedTuple):
 
 class _Traces(NamedTuple):
     codes: NDArray[np.intp]
-    number: int
+    ids: pd.Index
+
+    @property
+    def number(self) -> int:
+        return len(self.ids)
 
     def reading(self, source: str, weight: NDArray[np.float64], bad: NDArray[np.bool_]) -> _Reading:
         """Return the claims of the traces from those of their spans; spans that differ make an impossible claim."""
@@ -69,7 +77,7 @@ class _Traces(NamedTuple):
 def attach_weights(
     spans: pd.DataFrame,
     *,
-    design: float | pd.Series | None = None,
+    design: Design | float | pd.Series | None = None,
     source: str = "auto",
     attribute: str = "SampleRate",
     on_missing: str = "unknown",
@@ -84,8 +92,9 @@ def attach_weights(
     spans
         A span frame.
     design
-        What is configured, for traces that say nothing themselves: one probability, or a Series of inclusion probabilities on
-        the index of ``spans``.
+        What is configured, for traces that say nothing themselves: one probability, a Series of inclusion probabilities on the
+        index of ``spans``, or a :class:`Design`, whose rules are applied again to the kept traces. A trace that the design
+        never keeps is inconsistent; one that a limiter may have kept stays unknown.
     source
         ``tracestate``: the threshold ``ot=th``. ``attribute``: the attribute (or column) named by ``attribute``. ``design``:
         ``design`` alone. ``auto``: the first of these that tells, with ``sampling.adjusted_count``, ``itemCount`` (Application
@@ -132,7 +141,7 @@ def attach_weights(
     if source == "design" and design is None:
         raise OptionError("source='design' needs a design: a probability, or a Series of them")
     codes, ids = pd.factorize(spans["trace_id"])
-    traces = _Traces(codes, len(ids))
+    traces = _Traces(codes, ids)
     readings = _recorded(spans, traces, source, attribute)
     weight, chosen, bad = _joined(readings, traces.number)
     if design is not None and source in ("auto", "design"):
@@ -152,32 +161,23 @@ def attach_weights(
 
 
 def _recorded(spans: pd.DataFrame, traces: _Traces, source: str, attribute: str) -> list[_Reading]:
-    readings = []
+    readings: list[_Reading] = []
     if source in ("auto", "tracestate") and "trace_state" in spans.columns:
         readings.append(_of_tracestate(spans, traces))
-    spans = _without_others(spans, attribute)
-    if source in ("auto", "attribute"):
-        names = [attribute] if source == "attribute" else list(dict.fromkeys((attribute, *_WEIGHTS)))
-        for name in names:
-            column = _column(spans, name)
-            if column is not None:
-                weight, odd = _numbers(column)
-                readings.append(traces.reading("attribute", weight, odd))
+    if source not in ("auto", "attribute"):
+        return readings
+    names = [attribute] if source == "attribute" else list(dict.fromkeys((attribute, *_WEIGHTS)))
+    spans = with_columns_of_maps(spans, names if source == "attribute" else [*names, _PROBABILITY, *_JAEGER])
+    for name in names:
+        column = _column(spans, name)
+        if column is not None:
+            readings.append(traces.reading("attribute", *_numbers(column)))
     if source == "auto":
         column = _column(spans, _PROBABILITY)
         if column is not None:
             readings.append(_of_probability(traces, "attribute", *_numbers(column)))
         readings += _of_jaeger(spans, traces)
     return readings
-
-
-def _without_others(spans: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """Return the frame without ``other_attributes`` when no cell mentions any of the keys: one search in place of many."""
-    if OTHER_ATTRIBUTES not in spans.columns or not attribute.isascii():
-        return spans
-    keys = (attribute, *_WEIGHTS, _PROBABILITY, *_JAEGER)
-    mentioned = pc.match_substring_regex(text_array(spans[OTHER_ATTRIBUTES]), "|".join(map(re.escape, keys)))
-    return spans if pc.any(mentioned).as_py() else spans.drop(columns=OTHER_ATTRIBUTES)
 
 
 def _of_tracestate(spans: pd.DataFrame, traces: _Traces) -> _Reading:
@@ -187,9 +187,8 @@ def _of_tracestate(spans: pd.DataFrame, traces: _Traces) -> _Reading:
     weight[told] = SCALE / (np.uint64(SCALE) - states.threshold[told]).astype(np.float64)
     bad = states.of_spans(states.rejected)
     if (states.threshold[told] > 0).any():  # nothing is below a threshold of zero
-        bits = randomness_under(spans, states)
-        below = (bits < pd.Series(states.of_spans(states.threshold), index=spans.index)).to_numpy(bool, na_value=False)
-        bad = bad | below
+        bits, known = randomness_of_traces(traces.codes, traces.ids, states)
+        bad = bad | (known & (bits < states.of_spans(states.threshold)))
     return traces.reading("tracestate", weight[states.codes], bad)
 
 
@@ -212,13 +211,23 @@ def _of_jaeger(spans: pd.DataFrame, traces: _Traces) -> list[_Reading]:
     return [_of_probability(traces, "attribute", p, odd)]
 
 
-def _configured(spans: pd.DataFrame, traces: _Traces, design: float | pd.Series) -> _Reading:
+def _configured(spans: pd.DataFrame, traces: _Traces, design: Design | float | pd.Series) -> _Reading:
+    if isinstance(design, Design):
+        return _of_design(TraceFacts(SpanRows(spans), traces.codes, traces.number), design)
     if isinstance(design, pd.Series):
         p, odd = _numbers(design.reindex(spans.index))
         return _of_probability(traces, "policy", p, odd)
     if not (_is_number(design) and 0 < design <= 1):
-        raise OptionError(f"design={design!r} is no probability above 0 and up to 1, and no Series of them")
+        raise OptionError(f"design={design!r} is no probability above 0 and up to 1, no Series of them, and no Design")
     return _of_probability(traces, "config", np.full(len(spans), float(design)), np.zeros(len(spans), np.bool_))
+
+
+def _of_design(facts: TraceFacts, design: Design) -> _Reading:
+    if design.is_by_span:  # the spans of a trace have weights of their own, which are in their tracestate
+        return _Reading("policy", np.full(facts.number, np.nan), np.zeros(facts.number, np.bool_))
+    p = design.probabilities(facts)
+    impossible = p <= 0  # it is here, though the design never keeps it
+    return _Reading("config" if design.is_constant else "policy", 1 / np.where(impossible, np.nan, p), impossible)
 
 
 def _is_number(value: object) -> bool:
@@ -233,12 +242,25 @@ def _column(spans: pd.DataFrame, name: str) -> pd.Series | None:
 
 def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the numbers, NaN where there is none, and where something stands that is no number."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    if isinstance(column.dtype, pd.StringDtype):
+        values = _numbers_of_texts(text_array(column))
+    elif isinstance(column.dtype, pd.CategoricalDtype):
         labels = pd.to_numeric(pd.Series(column.cat.categories, dtype="object"), errors="coerce")
         values = np.append(labels.to_numpy("float64", na_value=np.nan), np.nan)[column.cat.codes]
     else:
         values = pd.to_numeric(column, errors="coerce").to_numpy("float64", na_value=np.nan)
     return values, column.notna().to_numpy() & np.isnan(values)
+
+
+def _numbers_of_texts(texts: pa.LargeStringArray) -> NDArray[np.float64]:
+    """Return what pandas.to_numeric does, but plain decimal numbers without a Python step each."""
+    plain = pc.match_substring_regex(texts, _DECIMAL)
+    values = np.array(pc.if_else(plain, texts, None).cast(pa.float64()), dtype=np.float64)
+    others = np.flatnonzero(np.asarray(pc.equal(plain, pa.scalar(False)).fill_null(False), dtype=np.bool_))
+    if len(others):
+        codes, labels = pd.factorize(pd.Series(texts.take(pa.array(others)).to_pandas(), dtype="object"))
+        values[others] = pd.to_numeric(pd.Series(labels), errors="coerce").to_numpy("float64", na_value=np.nan)[codes]
+    return values
 
 
 def _joined(readings: list[_Reading], count: int) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.bool_]]:
