@@ -110,9 +110,13 @@ def _floor(p: float | None, threshold: int | None) -> int | None:
         return threshold_of(given_number("p", p, "(0, 1]"))
     if threshold is None:
         return None
-    if isinstance(threshold, bool) or not isinstance(threshold, int | np.integer) or not 0 <= threshold < SCALE:
+    if not _is_whole(threshold) or not 0 <= threshold < SCALE:
         raise OptionError(f"threshold={threshold!r} is not a whole number in [0, 2**56)")
     return int(threshold)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _values(
