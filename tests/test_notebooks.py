@@ -267,6 +267,33 @@ CLAIMS = {
         ("176 roots", "roots['pricing'] == 176"),
         ("it counts 168", "lost.iloc[0]['count'] == 168"),
     ],
+    "09_storage_and_backends": [
+        ("6.48 TB = 5.89 TiB", "f'{per_day / 1e12:.2f} {per_day / 2**40:.2f}' == '6.48 5.89'"),
+        ("1 % alone, which makes 64.8 GB", "round(cost.loc['head 1 %', 'gb_per_day'], 1) == 64.8"),
+        ("7.5 MB/s = 648 GB", "cost.loc['head 10 %', ['bytes_per_s', 'gb_per_day']].tolist() == [7.5e6, 648]"),
+        ("71.2, 129.0 or 385.6 GB", "[round(errors_and_1_percent(rate), 1) for rate in rates] == [71.2, 129.0, 385.6]"),
+        ("14.0 % and not 1 %", "round(share, 3) == 0.14"),
+        ("963 GB a day in place of 129.0", "round(errors_and_1_percent(0.01, error_level='span')) == 963"),
+        ("The truth lies between", "error_spans < error_traces < by_formula"),
+        ("All 75 MB/s travel", "tail['collector_bytes_per_s'] == 75e6"),
+        ("that is 5 seconds, not 30", "50_000 / example['requests_per_s'] == 5"),
+        ("Half decimal, half binary", "round(per_day / (1000**3 * 1024), 2) == 6.33"),
+        ("750 KB/s is the rate of 1 %", "750_000 / per_second == 0.01"),
+        ("3.7 times as much for Jaeger's JSON", "round(sizes['Jaeger JSON'] / sizes['OTLP protobuf'], 1) == 3.7"),
+        ("Nine each", "len(found) == len(in_jaeger) == len(in_zipkin) == 9"),
+        ("failed with it: 7 errors", "ta.is_error(checkout).sum() == 7"),
+        ("nothing is lost on the way in", "(lost['Tempo (OTLP)'] == 0).all()"),
+        (
+            "all 19 starts and durations are cut",
+            "lost.loc[['start_time', 'duration_ms'], 'Jaeger'].tolist() == [19, 19]",
+        ),
+        ("Flags are gone", "journeys['Zipkin'].get('trace_flags', pd.Series(dtype=object)).isna().all()"),
+        (
+            "After Zipkin, the question finds nothing",
+            "not ta.matches(journeys['Zipkin'], '{ span.http.response.status_code >= 500 }').any()",
+        ),
+        ("All of them keep the tree and the status", "{'trace_id', 'parent_span_id', 'status'} <= set(kept_by_all)"),
+    ],
 }
 # Two answers to each kind of exercise that are wrong, and say so.
 WRONG = ["-1", "'no such name'"]
@@ -352,7 +379,7 @@ def test_pictures_are_seen_without_a_kernel(path):
         (data,) = [o.data for o in cell.outputs if "data" in o]
         picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
         assert picture.width > 600
-        assert data["text/plain"].startswith(("Waterfall(", "CriticalPathLab(", "<PictureAxes: "))
+        assert data["text/plain"].startswith(("Waterfall(", "CriticalPathLab(", "StorageLab(", "<PictureAxes: "))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
